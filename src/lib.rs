@@ -1,0 +1,1 @@
+//! GPU kernels that condition Earth-observation foundation models on place, time and sensor.
