@@ -1,1 +1,3 @@
 //! GPU kernels that condition Earth-observation foundation models on place, time and sensor.
+
+pub mod common;

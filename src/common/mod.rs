@@ -1,0 +1,9 @@
+//! Twins of `shaders/common`: the same functions, under the same names, on the CPU.
+//!
+//! Where only integers decide (`fixed64`, `calendar`, `rng` …) twin and shader agree bit for bit. Where f32
+//! arithmetic decides they do the same operations in the same order; a device may contract them differently.
+
+pub mod calendar;
+pub mod fixed64;
+pub mod phase;
+pub mod rng;
