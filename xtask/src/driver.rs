@@ -293,8 +293,14 @@ fn loader_exists() -> bool {
     folders
         .extend([format!("/usr/lib/{arch}-linux-gnu"), format!("/lib/{arch}-linux-gnu")].map(PathBuf::from));
     let in_folder = folders.iter().any(|folder| folder.join(LOADER).exists());
-    let in_cache =
-        || process::output_of(Command::new("/sbin/ldconfig").arg("-p")).is_some_and(|c| c.contains(LOADER));
+    // The linker's cache may outlive a removed file, so the file it points at must be there.
+    let in_cache = || {
+        let cache = process::output_of(Command::new("/sbin/ldconfig").arg("-p")).unwrap_or_default();
+        cache.lines().any(|line| {
+            line.split_once(" => ")
+                .is_some_and(|(name, path)| name.contains(LOADER) && Path::new(path).exists())
+        })
+    };
     in_folder || in_cache()
 }
 
