@@ -1,3 +1,9 @@
 //! GPU kernels that condition Earth-observation foundation models on place, time and sensor.
 
 pub mod common;
+mod error;
+pub mod gpu;
+pub mod linear;
+
+pub use error::Error;
+pub use wgpu;

@@ -5,5 +5,6 @@
 
 pub mod calendar;
 pub mod fixed64;
+pub mod numeric;
 pub mod phase;
 pub mod rng;

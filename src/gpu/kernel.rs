@@ -1,0 +1,147 @@
+//! A kernel as data: its text, bindings and bounds; and its pipelines, made on first use.
+
+use super::{Gpu, shader, table};
+use crate::Error;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// How a kernel uses a storage binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Binding {
+    /// Read only.
+    Read,
+    /// Written, or read and written.
+    Write,
+}
+
+/// One row of the table of shipped kernels. Binding 0 is the parameters' uniform; storage bindings follow.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Kernel {
+    /// Path under `shaders/` without extension, such as `linear/rows`.
+    pub name: &'static str,
+    /// The file's text, before assembly.
+    pub source: &'static str,
+    /// Storage bindings 1.. in order; at most eight.
+    pub storage: &'static [Binding],
+    /// Size of the parameter struct in bytes.
+    pub params_bytes: usize,
+    /// Every set of flags that ships, the empty one included.
+    pub flags: &'static [&'static [&'static str]],
+    /// Largest loop-iteration count of one invocation, as a formula of the parameters.
+    pub loop_bound: &'static str,
+    /// When the host chooses it.
+    pub when: &'static str,
+}
+
+/// Flags that a shader condition may name.
+pub const FLAGS: &[&str] = &["ACCUMULATE", "BACKWARD", "BIAS"];
+
+impl Kernel {
+    /// The WGSL text under a set of flags; `one_buffer` makes every storage binding writable.
+    pub fn wgsl(&self, flags: &[&str], one_buffer: bool) -> Result<String, shader::AssemblyError> {
+        let text = shader::assemble(self.name, self.source, flags, FLAGS, &table::library)?;
+        Ok(if one_buffer { shader::make_all_writable(&text) } else { text })
+    }
+}
+
+/// Which pipeline of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    kernel: &'static str,
+    flags: Vec<&'static str>,
+    one_buffer: bool,
+}
+
+/// A pipeline with the layout that its bind groups need.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+}
+
+impl Gpu {
+    /// The pipeline of a kernel under flags; compiled on first use and kept.
+    pub(crate) fn pipeline(
+        &self,
+        kernel: &'static Kernel,
+        flags: &[&'static str],
+        one_buffer: bool,
+    ) -> Result<Arc<Pipeline>, Error> {
+        let key = Key { kernel: kernel.name, flags: flags.to_vec(), one_buffer };
+        // A poisoned lock only means that another thread panicked while compiling; the map itself is whole.
+        let mut made = self.inner.pipelines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(pipeline) = made.get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = Arc::new(self.compile(kernel, flags, one_buffer)?);
+        made.insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn compile(&self, kernel: &'static Kernel, flags: &[&str], one_buffer: bool) -> Result<Pipeline, Error> {
+        let refuse = |message: String| Error::Device { op: kernel.name, message };
+        let text = kernel.wgsl(flags, one_buffer).map_err(|error| refuse(error.to_string()))?;
+        let device = self.device();
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let layout = self.layout(kernel, one_buffer);
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.name),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(kernel.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            // Every kernel writes its workgroup memory before it reads it.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        match poll_once(scope.pop()) {
+            Some(Some(error)) => Err(refuse(error.to_string())),
+            _ => Ok(Pipeline { pipeline, layout }),
+        }
+    }
+
+    fn layout(&self, kernel: &Kernel, one_buffer: bool) -> wgpu::BindGroupLayout {
+        let entry = |binding: u32, ty, size: usize| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: std::num::NonZeroU64::new(size as u64),
+            },
+            count: None,
+        };
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, kernel.params_bytes)];
+        for (index, binding) in kernel.storage.iter().enumerate() {
+            let read_only = *binding == Binding::Read && !one_buffer;
+            entries.push(entry(index as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, 4));
+        }
+        self.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(kernel.name),
+            entries: &entries,
+        })
+    }
+}
+
+/// Native error scopes are ready at once; where one is not (the web), the device's own handler reports instead.
+fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

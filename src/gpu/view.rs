@@ -1,0 +1,305 @@
+//! A borrowed sub-range of somebody's buffer, seen as `[samples, tokens, width]`.
+
+use crate::Error;
+use bytemuck::{Pod, Zeroable};
+
+/// Element type of a [`View`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dtype {
+    /// 32-bit float.
+    F32,
+    /// IEEE half, stored two to a word.
+    F16,
+    /// bfloat16, stored two to a word.
+    Bf16,
+    /// 32-bit unsigned integer.
+    U32,
+    /// 32-bit signed integer.
+    I32,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Self::F32 | Self::U32 | Self::I32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+/// A borrowed sub-range of a buffer, seen as `[samples, tokens, width]` with a contiguous last axis.
+///
+/// Element `(s, t, d)` lies at `offset + (s·sample_stride + t·row_stride + d) · dtype.bytes()`.
+/// Views cost nothing, copy freely and never own: any sub-allocator's ranges fit.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The embedder's buffer; needs `STORAGE` usage.
+    pub buffer: &'a wgpu::Buffer,
+    /// Start in bytes, a multiple of the element's size.
+    pub offset: u64,
+    /// `[samples, tokens, width]`.
+    pub shape: [u32; 3],
+    /// Elements from one sample to the next.
+    pub sample_stride: u32,
+    /// Elements from one token (row) to the next.
+    pub row_stride: u32,
+    /// Element type.
+    pub dtype: Dtype,
+}
+
+impl<'a> View<'a> {
+    /// A contiguous view of f32 `[samples, tokens, width]` from the buffer's start.
+    pub fn tokens(buffer: &'a wgpu::Buffer, shape: [u32; 3]) -> Self {
+        let [_, tokens, width] = shape;
+        let sample_stride = tokens.saturating_mul(width);
+        Self { buffer, offset: 0, shape, sample_stride, row_stride: width, dtype: Dtype::F32 }
+    }
+
+    /// A contiguous view of f32 `[rows, width]`, one token a sample.
+    pub fn matrix(buffer: &'a wgpu::Buffer, rows: u32, width: u32) -> Self {
+        Self::tokens(buffer, [rows, 1, width])
+    }
+
+    /// A contiguous view of `len` f32.
+    pub fn vector(buffer: &'a wgpu::Buffer, len: u32) -> Self {
+        Self::tokens(buffer, [1, 1, len])
+    }
+
+    /// The same view, starting `bytes` into the buffer.
+    #[must_use]
+    pub fn at(mut self, bytes: u64) -> Self {
+        self.offset = bytes;
+        self
+    }
+
+    /// The same view with other strides, in elements.
+    #[must_use]
+    pub fn strided(mut self, sample_stride: u32, row_stride: u32) -> Self {
+        self.sample_stride = sample_stride;
+        self.row_stride = row_stride;
+        self
+    }
+
+    /// The same view with another element type.
+    #[must_use]
+    pub fn of(mut self, dtype: Dtype) -> Self {
+        self.dtype = dtype;
+        self
+    }
+
+    /// Columns `from .. from + width` of every row, the strides unchanged.
+    #[must_use]
+    pub fn columns(mut self, from: u32, width: u32) -> Self {
+        self.offset += u64::from(from) * self.dtype.bytes();
+        self.shape[2] = width;
+        self
+    }
+
+    /// Samples times tokens.
+    pub fn rows(&self) -> u64 {
+        u64::from(self.shape[0]) * u64::from(self.shape[1])
+    }
+
+    /// Width of a row.
+    pub fn width(&self) -> u32 {
+        self.shape[2]
+    }
+
+    /// True where there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.shape.contains(&0)
+    }
+
+    /// Elements from the first to one past the last, gaps included.
+    pub(crate) fn span(&self) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
+        let [samples, tokens, width] = self.shape.map(u64::from);
+        (samples - 1) * u64::from(self.sample_stride) + (tokens - 1) * u64::from(self.row_stride) + width
+    }
+
+    /// First byte and one past the last byte, in whole words.
+    pub(crate) fn byte_range(&self) -> std::ops::Range<u64> {
+        self.offset..(self.offset + self.span() * self.dtype.bytes()).next_multiple_of(4)
+    }
+
+    /// Rows lie at one even distance, so that any run of them is a view too.
+    fn is_uniform(&self) -> bool {
+        let [samples, tokens, _] = self.shape;
+        samples == 1
+            || tokens == 1
+            || u64::from(self.sample_stride) == u64::from(tokens) * u64::from(self.row_stride)
+    }
+
+    /// The smallest run of rows at which this view may be cut.
+    pub(crate) fn row_grain(&self) -> u32 {
+        if self.is_uniform() { 1 } else { self.shape[1] }
+    }
+
+    /// Rows `from .. to`, both multiples of [`Self::row_grain`].
+    pub(crate) fn slice_rows(&self, from: u32, to: u32) -> Self {
+        let [_, tokens, width] = self.shape;
+        let mut cut = *self;
+        if self.is_uniform() {
+            let stride = if tokens == 1 { self.sample_stride } else { self.row_stride };
+            cut.shape = [1, to - from, width];
+            cut.offset += u64::from(from) * u64::from(stride) * self.dtype.bytes();
+            (cut.row_stride, cut.sample_stride) = (stride, 0);
+        } else {
+            cut.shape[0] = (to - from) / tokens;
+            cut.offset += u64::from(from / tokens) * u64::from(self.sample_stride) * self.dtype.bytes();
+        }
+        cut
+    }
+
+    /// Refuses a view that leaves its buffer, overlaps itself, is misaligned or has the wrong type.
+    pub(crate) fn check(&self, op: &'static str, argument: &'static str, dtype: Dtype) -> Result<(), Error> {
+        let bad = |value: String, rule: &str, remedy| Err(Error::argument(op, argument, value, rule, remedy));
+        if self.dtype != dtype {
+            return bad(format!("{:?}", self.dtype), &format!("{dtype:?} is required"), "convert it");
+        }
+        if self.offset % self.dtype.bytes() != 0 {
+            let rule = format!("the offset in bytes must be a multiple of {}", self.dtype.bytes());
+            return bad(format!("at byte {}", self.offset), &rule, "move the sub-allocation");
+        }
+        if !self.buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            return bad(
+                format!("in a buffer of usage {:?}", self.buffer.usage()),
+                "STORAGE is needed",
+                "add the usage",
+            );
+        }
+        let [samples, tokens, width] = self.shape;
+        let overlapping_rows = tokens > 1 && self.row_stride < width;
+        let row_extent = u64::from(tokens.saturating_sub(1)) * u64::from(self.row_stride) + u64::from(width);
+        if overlapping_rows || (samples > 1 && u64::from(self.sample_stride) < row_extent) {
+            let value = format!("{:?} with strides {}, {}", self.shape, self.sample_stride, self.row_stride);
+            return bad(value, "rows must not overlap each other", "enlarge the strides");
+        }
+        if self.span() > u64::from(u32::MAX) - 64 {
+            return bad(
+                format!("{} elements long", self.span()),
+                "elements are addressed in 32 bits",
+                "split the batch",
+            );
+        }
+        if self.byte_range().end > self.buffer.size() {
+            let value = format!("bytes {:?} of a buffer of {}", self.byte_range(), self.buffer.size());
+            return bad(value, "a view must lie inside its buffer", "check shape, strides and offset");
+        }
+        Ok(())
+    }
+
+    /// As [`Self::check`], and the shape must be this one.
+    pub(crate) fn check_shape(
+        &self,
+        op: &'static str,
+        argument: &'static str,
+        dtype: Dtype,
+        shape: [u32; 3],
+    ) -> Result<(), Error> {
+        if self.shape != shape {
+            let rule = format!("{shape:?} is required");
+            return Err(Error::argument(
+                op,
+                argument,
+                format!("of shape {:?}", self.shape),
+                rule,
+                "check the shapes",
+            ));
+        }
+        self.check(op, argument, dtype)
+    }
+
+    /// As [`Self::check`], and it must have so many rows (however they are split) and this width.
+    pub(crate) fn check_rows(
+        &self,
+        op: &'static str,
+        argument: &'static str,
+        dtype: Dtype,
+        rows: u64,
+        width: u32,
+    ) -> Result<(), Error> {
+        if self.rows() != rows || self.width() != width {
+            let rule = format!("{rows} rows of {width} are required");
+            return Err(Error::argument(
+                op,
+                argument,
+                format!("of shape {:?}", self.shape),
+                rule,
+                "check the shapes",
+            ));
+        }
+        self.check(op, argument, dtype)
+    }
+}
+
+/// How a kernel finds a row of a view: the Rust side of `Rows` in `shaders/common/view.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+pub(crate) struct Rows {
+    /// Elements from the aligned-down binding's start to the view's.
+    pub start: u32,
+    /// Rows per sample; at least 1.
+    pub tokens: u32,
+    /// Elements between samples.
+    pub sample_stride: u32,
+    /// Elements between rows.
+    pub row_stride: u32,
+}
+
+/// A view made ready for a bind group: aligned down, with the rest in elements for the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound<'a> {
+    pub buffer: &'a wgpu::Buffer,
+    pub offset: u64,
+    pub size: u64,
+    pub rows: Rows,
+}
+
+impl<'a> View<'a> {
+    /// Aligns the binding down to the device's storage alignment.
+    pub(crate) fn bind(&self, alignment: u32) -> Bound<'a> {
+        let range = self.byte_range();
+        let offset = range.start - range.start % u64::from(alignment);
+        Bound {
+            buffer: self.buffer,
+            offset,
+            size: (range.end - offset).max(4),
+            rows: Rows {
+                start: ((range.start - offset) / self.dtype.bytes()) as u32,
+                tokens: self.shape[1].max(1),
+                sample_stride: self.sample_stride,
+                row_stride: self.row_stride,
+            },
+        }
+    }
+}
+
+/// Whether an argument is read or written, for the overlap check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Refuses arguments that share bytes where one of them is written.
+pub(crate) fn check_overlap(
+    op: &'static str,
+    arguments: &[(&'static str, View<'_>, Access)],
+) -> Result<(), Error> {
+    for (i, (first, a, first_access)) in arguments.iter().enumerate() {
+        for (second, b, second_access) in &arguments[i + 1..] {
+            let writes = *first_access == Access::Write || *second_access == Access::Write;
+            let (ra, rb) = (a.byte_range(), b.byte_range());
+            let shared = a.buffer == b.buffer && ra.start < rb.end && rb.start < ra.end;
+            if writes && shared && !a.is_empty() && !b.is_empty() {
+                return Err(Error::Overlap { op, first, second });
+            }
+        }
+    }
+    Ok(())
+}
