@@ -100,4 +100,15 @@ impl Error {
     ) -> Self {
         Self::Argument { op, argument, value: value.to_string(), rule: rule.into(), remedy }
     }
+
+    /// A value of a host-built record that breaks a rule.
+    pub(crate) fn record(
+        index: usize,
+        field: &'static str,
+        value: impl ToString,
+        rule: impl Into<String>,
+        remedy: &'static str,
+    ) -> Self {
+        Self::Record { index, field, value: value.to_string(), rule: rule.into(), remedy }
+    }
 }

@@ -8,3 +8,4 @@ pub mod fixed64;
 pub mod numeric;
 pub mod phase;
 pub mod rng;
+pub mod season;

@@ -7,16 +7,29 @@ pub fn kernels() -> Vec<&'static Kernel> {
     [super::reduce::KERNELS, crate::linear::KERNELS].concat()
 }
 
-macro_rules! common {
+macro_rules! files {
     ($($name:literal),* $(,)?) => {
-        &[$((concat!("common/", $name), include_str!(concat!("../../shaders/common/", $name, ".wgsl")))),*]
+        &[$(($name, include_str!(concat!("../../shaders/", $name, ".wgsl")))),*]
     };
 }
 
 /// Files that shaders import, by name.
-const COMMON: &[(&str, &str)] = common!["calendar", "fixed64", "numeric", "phase", "rng", "view"];
+const IMPORTS: &[(&str, &str)] = files![
+    "common/calendar",
+    "common/fixed64",
+    "common/numeric",
+    "common/phase",
+    "common/rng",
+    "common/season",
+    "common/view",
+    "records/load",
+    "records/valid",
+];
 
-/// Finds an imported file.
+/// Finds an imported file; the table of metadata fields is written out as one.
 pub(super) fn library(name: &str) -> Option<String> {
-    COMMON.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+    if name == "records/fields" {
+        return Some(crate::records::wgsl_constants());
+    }
+    IMPORTS.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
 }
