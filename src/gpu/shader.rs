@@ -62,19 +62,17 @@ fn append(
                 Some(live) => *live = !*live,
                 None => return fail("#else without #if".to_owned()),
             },
-            ("#endif", None) => {
-                if open.pop().is_none() {
+            ("#endif", None)
+                if open.pop().is_none() => {
                     return fail("#endif without #if".to_owned());
                 }
-            }
-            ("#import", Some(wanted)) => {
-                if open.iter().all(|live| *live) && seen.insert(wanted.to_owned()) {
+            ("#import", Some(wanted))
+                if open.iter().all(|live| *live) && seen.insert(wanted.to_owned()) => {
                     match library(wanted) {
                         Some(text) => append(wanted, &text, flags, known, library, seen, out)?,
                         None => return fail(format!("no shader file is called {wanted}")),
                     }
                 }
-            }
             (word, _) if word.starts_with('#') => return fail(format!("unknown directive {line:?}")),
             _ if open.iter().all(|live| *live) => {
                 out.push_str(line);

@@ -123,7 +123,9 @@ impl<'a> View<'a> {
 
     /// First byte and one past the last byte, in whole words.
     pub(crate) fn byte_range(&self) -> std::ops::Range<u64> {
-        self.offset..(self.offset + self.span() * self.dtype.bytes()).next_multiple_of(4)
+        // Saturating: an absurd offset must reach the check, not overflow on its way there.
+        let bytes = (self.span() * self.dtype.bytes()).next_multiple_of(4);
+        self.offset..self.offset.saturating_add(bytes)
     }
 
     /// Rows lie at one even distance, so that any run of them is a view too.
@@ -161,7 +163,7 @@ impl<'a> View<'a> {
         if self.dtype != dtype {
             return bad(format!("{:?}", self.dtype), &format!("{dtype:?} is required"), "convert it");
         }
-        if self.offset % self.dtype.bytes() != 0 {
+        if !self.offset.is_multiple_of(self.dtype.bytes()) {
             let rule = format!("the offset in bytes must be a multiple of {}", self.dtype.bytes());
             return bad(format!("at byte {}", self.offset), &rule, "move the sub-allocation");
         }

@@ -1,0 +1,8 @@
+//! The suite that needs an adapter: every kernel against its CPU twin and an independent f64 reference.
+//!
+//! `GTCA_ADAPTER` picks another adapter by name; `GTCA_REQUIRE_ADAPTER=1` turns "no adapter" into a failure.
+
+#![allow(unreachable_pub, reason = "modules of one test binary")]
+
+mod linear;
+mod support;

@@ -1,0 +1,108 @@
+//! Every shipped shader variant passes naga's validator and its SPIR-V, MSL and HLSL writers, binds what the table
+//! says and fits the default limits.
+
+use gtca::gpu::{Binding, Kernel, kernels};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+/// Runs `f` for every variant of every kernel.
+fn each_variant(mut f: impl FnMut(&str, &Kernel, &naga::Module, &naga::valid::ModuleInfo)) {
+    for kernel in kernels() {
+        for flags in kernel.flags {
+            for one_buffer in [false, true] {
+                let name =
+                    format!("{} {flags:?}{}", kernel.name, if one_buffer { " one buffer" } else { "" });
+                let text = kernel.wgsl(flags, one_buffer).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let module = naga::front::wgsl::parse_str(&text)
+                    .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
+                let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+                    .validate(&module)
+                    .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
+                f(&name, kernel, &module, &info);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_variant_is_translated_to_spirv_msl_and_hlsl() {
+    let mut count = 0;
+    each_variant(|name, _, module, info| {
+        count += 1;
+        naga::back::spv::write_vec(module, info, &Default::default(), None)
+            .unwrap_or_else(|error| panic!("{name}: SPIR-V: {error}"));
+        naga::back::msl::write_string(module, info, &Default::default(), &Default::default())
+            .unwrap_or_else(|error| panic!("{name}: MSL: {error}"));
+        let mut text = String::new();
+        let options = naga::back::hlsl::Options::default();
+        naga::back::hlsl::Writer::new(&mut text, &options, &naga::back::hlsl::PipelineOptions::default())
+            .write(module, info, None)
+            .unwrap_or_else(|error| panic!("{name}: HLSL: {error}"));
+    });
+    assert!(count > 0, "the table is empty");
+}
+
+#[test]
+fn bindings_and_parameters_agree_with_the_table() {
+    each_variant(|name, kernel, module, _| {
+        assert!(kernel.storage.len() <= 8, "{name}: more than eight storage buffers");
+        for (_, variable) in module.global_variables.iter() {
+            let Some(binding) = &variable.binding else { continue };
+            let size = module.types[variable.ty].inner.size(module.to_ctx()) as usize;
+            match variable.space {
+                naga::AddressSpace::Uniform => {
+                    assert_eq!((binding.binding, size), (0, kernel.params_bytes), "{name}: parameters");
+                }
+                naga::AddressSpace::Storage { access } => {
+                    let listed = kernel.storage.get(binding.binding as usize - 1);
+                    let listed =
+                        listed.unwrap_or_else(|| panic!("{name}: binding {} is not listed", binding.binding));
+                    let writes = access.contains(naga::StorageAccess::STORE);
+                    if !name.ends_with("one buffer") {
+                        assert_eq!(
+                            writes,
+                            *listed == Binding::Write,
+                            "{name}: access of binding {}",
+                            binding.binding
+                        );
+                    }
+                }
+                space => panic!("{name}: unexpected binding in {space:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn every_kernel_fits_default_limits() {
+    each_variant(|name, _, module, _| {
+        let entry = &module.entry_points[0];
+        assert_eq!(entry.name, "main", "{name}");
+        assert!(entry.workgroup_size.iter().product::<u32>() <= 256, "{name}: workgroup too large");
+        let workgroup: u32 = module
+            .global_variables
+            .iter()
+            .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
+            .map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()))
+            .sum();
+        assert!(workgroup <= 16_384, "{name}: {workgroup} bytes of workgroup memory");
+    });
+}
+
+#[test]
+fn no_shipped_shader_uses_a_builtin_trigonometric_function() {
+    each_variant(|name, _, module, _| {
+        let functions = module.functions.iter().map(|(_, f)| f);
+        for function in functions.chain(module.entry_points.iter().map(|entry| &entry.function)) {
+            for (_, expression) in function.expressions.iter() {
+                if let naga::Expression::Math { fun, .. } = expression {
+                    use naga::MathFunction as M;
+                    let trigonometric = matches!(
+                        fun,
+                        M::Sin | M::Cos | M::Tan | M::Asin | M::Acos | M::Atan | M::Atan2 | M::Pow
+                    );
+                    assert!(!trigonometric, "{name} calls {fun:?}");
+                }
+            }
+        }
+    });
+}
