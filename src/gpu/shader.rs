@@ -62,17 +62,19 @@ fn append(
                 Some(live) => *live = !*live,
                 None => return fail("#else without #if".to_owned()),
             },
-            ("#endif", None)
-                if open.pop().is_none() => {
-                    return fail("#endif without #if".to_owned());
-                }
-            ("#import", Some(wanted))
-                if open.iter().all(|live| *live) && seen.insert(wanted.to_owned()) => {
+            ("#endif", None) => match open.pop() {
+                Some(_) => {}
+                None => return fail("#endif without #if".to_owned()),
+            },
+            ("#import", Some(wanted)) => {
+                let live = open.iter().all(|live| *live);
+                if live && seen.insert(wanted.to_owned()) {
                     match library(wanted) {
                         Some(text) => append(wanted, &text, flags, known, library, seen, out)?,
                         None => return fail(format!("no shader file is called {wanted}")),
                     }
                 }
+            }
             (word, _) if word.starts_with('#') => return fail(format!("unknown directive {line:?}")),
             _ if open.iter().all(|live| *live) => {
                 out.push_str(line);
