@@ -19,3 +19,61 @@ fn silu(x: f32) -> f32 {
 fn silu_derivative(x: f32) -> f32 {
     return sigmoid(x) * fma(x, sigmoid(-x), 1.0);
 }
+
+// log(1 + e^x) without overflow.
+fn softplus(x: f32) -> f32 {
+    return max(x, 0.0) + log(1.0 + safe_exp(-abs(x)));
+}
+
+// Floats are never compared with themselves: implementations may assume that there is no NaN.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn is_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+}
+
+// exp within 2 ulp on every device, where WGSL promises 3 + 2|x| ulp; x is clamped to [−87, 88].
+// x = k ln 2 + r with ln 2 in two pieces (the first short, so that its product with k is exact), then a minimax
+// polynomial on |r| ≤ ln 2 / 2 and k added to the exponent.
+fn precise_exp(x: f32) -> f32 {
+    let bounded = clamp(x, -87.0, 88.0);
+    let k = round(bounded * 1.44269504);
+    let r = fma(k, 2.1219444e-4, fma(k, -0.693359375, bounded));
+    let low = fma(fma(1.9890981e-4, r, 1.3933641e-3), r, 8.333311e-3);
+    let tail = fma(fma(fma(low, r, 4.1666465e-2), r, 0.16666667), r, 0.5);
+    let e = 1.0 + fma(r * r, tail, r);
+    return e * bitcast<f32>(bitcast<u32>(i32(k) + 127) << 23u);
+}
+
+// Natural logarithm within 1.2e-7 (relative where |log| > 1) on every device, where WGSL promises 2⁻²¹ near 1.
+// x is clamped to normal positive numbers. x = 2^k (1 + f) with 1 + f in [√½, √2), then a minimax polynomial.
+fn precise_log(x: f32) -> f32 {
+    let bits = bitcast<i32>(max(x, 1.1754944e-38));
+    let exponent = (bits - 0x3f3504f3) >> 23u;
+    let f = bitcast<f32>(bits - (exponent << 23u)) - 1.0;
+    let k = f32(exponent);
+    let z = f * f;
+    let high = fma(fma(fma(6.9716115e-2, f, -0.11479734), f, 0.1168542), f, -0.12425687);
+    let low = fma(fma(fma(fma(high, f, 0.14249058), f, -0.16667802), f, 0.20000716), f, -0.24999997);
+    let tail = fma(low, f, 0.3333333);
+    let small = fma(k, -2.1219444e-4, fma(z, -0.5, f * z * tail));
+    return fma(k, 0.693359375, f + small);
+}
+
+// A running log Σ e^x: x = the largest term, y = Σ e^(term − largest). Terms above −10³⁸; none yet: LSE_EMPTY.
+const LSE_EMPTY = vec2<f32>(-1.0e38, 0.0);
+
+fn lse_merge(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
+    let largest = max(a.x, b.x);
+    return vec2<f32>(largest, fma(a.y, precise_exp(a.x - largest), b.y * precise_exp(b.x - largest)));
+}
+
+fn lse_add(sum: vec2<f32>, term: f32) -> vec2<f32> {
+    return lse_merge(sum, vec2<f32>(term, 1.0));
+}
+
+fn lse_value(sum: vec2<f32>) -> f32 {
+    return sum.x + precise_log(sum.y);
+}

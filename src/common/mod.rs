@@ -5,7 +5,11 @@
 
 pub mod calendar;
 pub mod fixed64;
+pub mod geodesy;
 pub mod numeric;
+pub mod pack;
 pub mod phase;
+pub mod reduce;
 pub mod rng;
 pub mod season;
+pub mod sum64;

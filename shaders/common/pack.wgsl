@@ -1,0 +1,70 @@
+// f32 to f16 and bf16 bits, rounded half to even by integers (WGSL's own packing fixes no rounding mode), and
+// back. Subnormals are kept, overflow gives infinity, NaN stays NaN.
+// Twins: src/common/pack.rs, bit-equal.
+
+// The sixteen bits of the nearest half.
+fn f16_bits(x: f32) -> u32 {
+    let bits = bitcast<u32>(x);
+    let sign = (bits >> 16u) & 0x8000u;
+    let magnitude = bits & 0x7fffffffu;
+    if magnitude > 0x7f800000u {
+        return sign | 0x7e00u | ((magnitude >> 13u) & 0x3ffu);
+    }
+    if magnitude >= 0x47800000u { // 2¹⁶
+        return sign | 0x7c00u;
+    }
+    if magnitude < 0x38800000u { // 2⁻¹⁴: a subnormal half, in units of 2⁻²⁴
+        let shift = min(126u - (magnitude >> 23u), 25u);
+        let mantissa = (magnitude & 0x7fffffu) | 0x800000u;
+        let kept = mantissa >> shift;
+        let rest = mantissa - (kept << shift);
+        let half = 1u << (shift - 1u);
+        return sign | (kept + select(0u, 1u, rest > half || (rest == half && (kept & 1u) == 1u)));
+    }
+    // A carry out of the mantissa raises the exponent, up to infinity.
+    let rounded = magnitude + 0xfffu + ((magnitude >> 13u) & 1u);
+    return sign | ((rounded - 0x38000000u) >> 13u);
+}
+
+fn f32_from_f16(bits: u32) -> f32 {
+    let sign = (bits & 0x8000u) << 16u;
+    let exponent = (bits >> 10u) & 0x1fu;
+    let mantissa = bits & 0x3ffu;
+    var magnitude = ((exponent + 112u) << 23u) | (mantissa << 13u);
+    if exponent == 31u {
+        magnitude = 0x7f800000u | (mantissa << 13u);
+    } else if exponent == 0u {
+        magnitude = bitcast<u32>(f32(mantissa) * 5.9604644775390625e-8); // 2⁻²⁴; exact
+    }
+    return bitcast<f32>(sign | magnitude);
+}
+
+// The sixteen bits of the nearest bfloat16.
+fn bf16_bits(x: f32) -> u32 {
+    let bits = bitcast<u32>(x);
+    if (bits & 0x7fffffffu) > 0x7f800000u {
+        return (bits >> 16u) | 0x40u;
+    }
+    return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
+}
+
+fn f32_from_bf16(bits: u32) -> f32 {
+    return bitcast<f32>(bits << 16u);
+}
+
+// Two halves in a word, the first in the low bits.
+fn pack_f16(pair: vec2<f32>) -> u32 {
+    return f16_bits(pair.x) | (f16_bits(pair.y) << 16u);
+}
+
+fn unpack_f16(word: u32) -> vec2<f32> {
+    return vec2<f32>(f32_from_f16(word & 0xffffu), f32_from_f16(word >> 16u));
+}
+
+fn pack_bf16(pair: vec2<f32>) -> u32 {
+    return bf16_bits(pair.x) | (bf16_bits(pair.y) << 16u);
+}
+
+fn unpack_bf16(word: u32) -> vec2<f32> {
+    return vec2<f32>(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xffff0000u));
+}

@@ -1,0 +1,45 @@
+//! Sums as a tree, in the order of `shaders/common/reduce.wgsl`; bit-equal.
+
+/// The sum of a power of two of lanes, as a workgroup adds them: halves onto each other.
+///
+/// # Panics
+/// When the number of lanes is not a power of two.
+///
+/// ```
+/// assert_eq!(gtca::common::reduce::workgroup_sum(&[1.0, 2.0, 3.0, 4.0]), 10.0);
+/// ```
+pub fn workgroup_sum(lanes: &[f32]) -> f32 {
+    fold(lanes, |a, b| a + b)
+}
+
+/// The largest of a power of two of lanes.
+///
+/// # Panics
+/// When the number of lanes is not a power of two.
+pub fn workgroup_max(lanes: &[f32]) -> f32 {
+    fold(lanes, f32::max)
+}
+
+fn fold(lanes: &[f32], join: impl Fn(f32, f32) -> f32) -> f32 {
+    assert!(lanes.len().is_power_of_two(), "{} lanes", lanes.len());
+    let mut lanes = lanes.to_vec();
+    while lanes.len() > 1 {
+        let upper = lanes.split_off(lanes.len() / 2);
+        lanes.iter_mut().zip(upper).for_each(|(low, high)| *low = join(*low, high));
+    }
+    lanes[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_halves() {
+        // 1 vanishes beside 2²⁴ unless the small ones meet first.
+        let lanes = [16_777_216.0, 1.0, 0.0, 1.0];
+        assert_eq!(workgroup_sum(&lanes), 16_777_218.0);
+        assert_eq!(workgroup_max(&lanes), 16_777_216.0);
+        assert_eq!(workgroup_sum(&[3.0]), 3.0);
+    }
+}
