@@ -1,5 +1,7 @@
 // Stable elementary functions. Twins: src/common/numeric.rs.
 
+#import common/fixed64
+
 // exp of a clamped argument: WGSL lets implementations assume that nothing overflows.
 fn safe_exp(x: f32) -> f32 {
     return exp(clamp(x, -87.0, 88.0));
@@ -11,13 +13,14 @@ fn sigmoid(x: f32) -> f32 {
     return select(e, 1.0, x >= 0.0) / (1.0 + e);
 }
 
+// x σ(x). Below −87 the sigmoid stays at e^−87, so the factor must stay too.
 fn silu(x: f32) -> f32 {
-    return x * sigmoid(x);
+    return max(x, -87.0) * sigmoid(x);
 }
 
 // d silu / dx = σ(x)(1 + x(1 − σ(x))), with 1 − σ(x) = σ(−x).
 fn silu_derivative(x: f32) -> f32 {
-    return sigmoid(x) * fma(x, sigmoid(-x), 1.0);
+    return sigmoid(x) * fma(clamp(x, -87.0, 87.0), sigmoid(-x), 1.0);
 }
 
 // log(1 + e^x) without overflow.
@@ -34,17 +37,18 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
 
-// exp within 2 ulp on every device, where WGSL promises 3 + 2|x| ulp; x is clamped to [−87, 88].
-// x = k ln 2 + r with ln 2 in two pieces (the first short, so that its product with k is exact), then a minimax
-// polynomial on |r| ≤ ln 2 / 2 and k added to the exponent.
+// exp within 2e-7 of its value on every device, where WGSL promises 3 + 2|x| ulp; x is clamped to [−87, 88].
+// x · log₂e is taken in fixed point: drivers merge the two products of the usual reduction into one (they may, WGSL
+// has no exact arithmetic) and lose it. Its fraction goes through a minimax polynomial of 2^f, |f| ≤ ½.
 fn precise_exp(x: f32) -> f32 {
-    let bounded = clamp(x, -87.0, 88.0);
-    let k = round(bounded * 1.44269504);
-    let r = fma(k, 2.1219444e-4, fma(k, -0.693359375, bounded));
-    let low = fma(fma(1.9890981e-4, r, 1.3933641e-3), r, 8.333311e-3);
-    let tail = fma(fma(fma(low, r, 4.1666465e-2), r, 0.16666667), r, 0.5);
-    let e = 1.0 + fma(r * r, tail, r);
-    return e * bitcast<f32>(bitcast<u32>(i32(k) + 127) << 23u);
+    let scaled = i32(clamp(x, -87.0, 88.0) * 16777216.0);    // 24 binary digits, exact from |x| = 1 on
+    let power = mul_i32_wide(scaled, 1549082005);            // times log₂e with 30 binary digits
+    let fraction = (power.x >> 22u) | (power.y << 10u);      // of 2³²
+    let k = (bitcast<i32>(power.y) >> 22u) + i32(fraction >> 31u);
+    let f = f32(bitcast<i32>(fraction)) * 2.3283064365386963e-10;
+    let high = fma(fma(1.5453163e-4, f, 1.3390863e-3), f, 9.618083e-3);
+    let low = fma(fma(fma(high, f, 5.550357e-2), f, 2.402265e-1), f, 6.931472e-1);
+    return fma(low, f, 1.0) * bitcast<f32>(bitcast<u32>(k + 127) << 23u);
 }
 
 // Natural logarithm within 1.2e-7 (relative where |log| > 1) on every device, where WGSL promises 2⁻²¹ near 1.

@@ -4,5 +4,6 @@
 
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
+mod common;
 mod linear;
 mod support;
