@@ -4,6 +4,7 @@ pub mod common;
 mod error;
 pub mod gpu;
 pub mod linear;
+pub mod lora;
 pub mod records;
 
 pub use error::Error;

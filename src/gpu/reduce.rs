@@ -122,6 +122,17 @@ pub(crate) fn sum_chunks(
     })
 }
 
+/// Records `out = 0`: the sum of no chunks. Unlike a buffer clear it needs no usage but `STORAGE` and minds strides.
+pub(crate) fn zero(recorder: &mut Recorder<'_>, op: &'static str, out: &View<'_>) -> Result<(), Error> {
+    let scratch = recorder.scratch(4);
+    let none = View::matrix(&scratch, 1, 1);
+    for rows in recorder.gpu().row_chunks(op, &[*out], 1)? {
+        let part = out.slice_rows(rows.start, rows.end);
+        sum_chunks(recorder, &none, 0, &part, Mode::Overwrite, (1.0, None))?;
+    }
+    Ok(())
+}
+
 static COLUMN_SUM: Kernel = Kernel {
     name: "reduce/column_sum",
     source: include_str!("../../shaders/reduce/column_sum.wgsl"),

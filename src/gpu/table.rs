@@ -4,7 +4,7 @@ use super::Kernel;
 
 /// Every kernel that ships, room by room.
 pub fn kernels() -> Vec<&'static Kernel> {
-    [super::reduce::KERNELS, crate::linear::KERNELS].concat()
+    [super::reduce::KERNELS, crate::linear::KERNELS, crate::lora::KERNELS].concat()
 }
 
 macro_rules! files {
@@ -26,6 +26,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "common/season",
     "common/sum64",
     "common/view",
+    "lora/gates",
     "records/load",
     "records/valid",
 ];

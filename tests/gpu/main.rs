@@ -6,4 +6,5 @@
 
 mod common;
 mod linear;
+mod lora;
 mod support;

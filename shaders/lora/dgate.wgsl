@@ -1,0 +1,59 @@
+// First stage of the gates' gradient: partial[chunk, sample, j] = s · Σ_{token in chunk} u[row, j] · h[row, j];
+// SCALAR: also summed over j, ranks fastest.
+//
+// u, h: [samples, tokens, rank]; partial: [chunks, samples, rank or 1], contiguous.
+// One invocation per partial; loops 64 tokens (SCALAR: × rank), upwards, with fma. Chunks of 64 tokens count from
+// the sample's first row, so a sample alone gives the same bits. The second stage, reduce/sum_chunks, multiplies by λ.
+// Twin: `dgate` in src/lora/twin.rs.
+
+#import common/view
+
+struct Params {
+    u: Rows,
+    h: Rows,
+    samples: u32,
+    tokens: u32,
+    rank: u32,
+    columns: u32, // rank, or 1 with SCALAR
+    partial_start: u32,
+    chunk_tokens: u32,
+    scale: f32,
+    pad: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> u: array<f32>;
+@group(0) @binding(2) var<storage, read> h: array<f32>;
+@group(0) @binding(3) var<storage, read_write> partials: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(group, groups) * 64u + lane;
+    let line = index / params.columns; // chunk · samples + sample
+    let column = index - line * params.columns;
+    let chunk = line / params.samples;
+    let sample = line - chunk * params.samples;
+    let first = chunk * params.chunk_tokens;
+    if first >= params.tokens {
+        return;
+    }
+    let end = min(first + params.chunk_tokens, params.tokens);
+    var sum = 0.0;
+    for (var token = first; token < end; token++) {
+        let row = sample * params.tokens + token;
+        let u_at = row_start(params.u, row);
+        let h_at = row_start(params.h, row);
+#if SCALAR
+        for (var j = 0u; j < params.rank; j++) {
+            sum = fma(u[u_at + j], h[h_at + j], sum);
+        }
+#else
+        sum = fma(u[u_at + column], h[h_at + column], sum);
+#endif
+    }
+    partials[params.partial_start + index] = params.scale * sum;
+}

@@ -1,0 +1,13 @@
+// Where a row's gates start: gates are stored per sample, rows are counted per token.
+// A scalar gate has rank_stride 0, so that every rank reads the same number. Twin: `GateRows` in src/lora/gpu.rs.
+
+struct GateRows {
+    start: u32,         // elements from the binding's start
+    sample_stride: u32, // elements between samples
+    rank_stride: u32,   // 1: a gate per rank; 0: one gate for all
+    tokens: u32,        // rows per sample, at least 1
+}
+
+fn gate_start(gates: GateRows, row: u32) -> u32 {
+    return gates.start + (row / gates.tokens) * gates.sample_stride;
+}

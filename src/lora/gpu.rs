@@ -1,0 +1,484 @@
+//! Recording of the injection's kernels.
+
+use super::{Gate, OP};
+use crate::Error;
+use crate::gpu::reduce::{Chunks, sum_chunks};
+use crate::gpu::view::Bound;
+use crate::gpu::{Binding, Dispatch, Kernel, Knob, MAX_ITERATIONS, Mode, Recorder, Rows, View};
+use bytemuck::{Pod, Zeroable};
+use std::mem::offset_of;
+use std::ops::Range;
+
+/// Tokens that one invocation of the first stage of dg sums; fixed, so that a sample's sum has one order.
+pub(super) const GATE_TOKENS: u32 = 64;
+
+static DOWN: Kernel = Kernel {
+    name: "lora/down",
+    source: include_str!("../../shaders/lora/down.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Write],
+    params_bytes: size_of::<DownParams>(),
+    flags: &[&[]],
+    loop_bound: "inputs (h), outputs (u)",
+    when: "h = x Aᵀ and u = dy B",
+};
+
+static UP: Kernel = Kernel {
+    name: "lora/up",
+    source: include_str!("../../shaders/lora/up.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
+    params_bytes: size_of::<UpParams>(),
+    flags: &[&[], &["GATE"], &["ACCUMULATE"], &["ACCUMULATE", "GATE"]],
+    loop_bound: "rank + 60",
+    when: "the injection into y and dx",
+};
+
+static OUTER: Kernel = Kernel {
+    name: "lora/outer",
+    source: include_str!("../../shaders/lora/outer.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
+    params_bytes: size_of::<OuterParams>(),
+    flags: &[&[], &["GATE"]],
+    loop_bound: "256, doubled until the partials fit 64 MiB",
+    when: "first stage of dA and dB_t",
+};
+
+static DGATE: Kernel = Kernel {
+    name: "lora/dgate",
+    source: include_str!("../../shaders/lora/dgate.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Write],
+    params_bytes: size_of::<DgateParams>(),
+    flags: &[&[], &["SCALAR"]],
+    loop_bound: "64; scalar gate: 64 (rank + 1)",
+    when: "first stage of dg",
+};
+
+static DLAMBDA: Kernel = Kernel {
+    name: "lora/dlambda",
+    source: include_str!("../../shaders/lora/dlambda.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
+    params_bytes: size_of::<DlambdaParams>(),
+    flags: &[&[], &["GATE"]],
+    loop_bound: "chunk rows · (rank + 1)",
+    when: "first stage of dλ",
+};
+
+pub(crate) const KERNELS: &[&Kernel] = &[&DOWN, &UP, &OUTER, &DGATE, &DLAMBDA];
+
+/// How a kernel finds a row's gates: the Rust side of `GateRows` in `shaders/lora/gates.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct GateRows {
+    start: u32,
+    sample_stride: u32,
+    rank_stride: u32,
+    tokens: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct DownParams {
+    x: Rows,
+    h: Rows,
+    rows: u32,
+    rank: u32,
+    inputs: u32,
+    a_start: u32,
+    a_stride: u32,
+    pad: [u32; 3],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct UpParams {
+    h: Rows,
+    y: Rows,
+    gates: GateRows,
+    rows: u32,
+    width: u32,
+    rank: u32,
+    b_start: u32,
+    b_stride: u32,
+    first_row: u32,
+    lambda: f32,
+    scale: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct OuterParams {
+    w: Rows,
+    v: Rows,
+    gates: GateRows,
+    rows: u32,
+    rank: u32,
+    width: u32,
+    partial_start: u32,
+    chunk_rows: u32,
+    first_row: u32,
+    scale: f32,
+    pad: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct DgateParams {
+    u: Rows,
+    h: Rows,
+    samples: u32,
+    tokens: u32,
+    rank: u32,
+    columns: u32,
+    partial_start: u32,
+    chunk_tokens: u32,
+    scale: f32,
+    pad: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct DlambdaParams {
+    u: Rows,
+    h: Rows,
+    gates: GateRows,
+    rows: u32,
+    rank: u32,
+    partial_start: u32,
+    chunk_rows: u32,
+    first_row: u32,
+    pad: [u32; 3],
+}
+
+/// Rows of width `rank` (h or u) with their samples' gates.
+#[derive(Clone, Copy)]
+pub(super) struct Gated<'a> {
+    pub rows: View<'a>,
+    pub gate: Gate<'a>,
+}
+
+impl<'a> Gated<'a> {
+    /// Views that a cut into bindings must respect.
+    fn views(&self) -> Vec<View<'a>> {
+        std::iter::once(self.rows).chain(self.gate.view()).collect()
+    }
+
+    fn flags(&self, mode: Mode) -> &'static [&'static str] {
+        match (mode, self.gate.view().is_some()) {
+            (Mode::Overwrite, false) => &[],
+            (Mode::Overwrite, true) => &["GATE"],
+            (Mode::Accumulate, false) => &["ACCUMULATE"],
+            (Mode::Accumulate, true) => &["ACCUMULATE", "GATE"],
+        }
+    }
+
+    /// Rows and gates of a run of rows, and the run's first row counted from its first sample's first row.
+    fn bind(&self, range: &Range<u32>, alignment: u32) -> (Bound<'a>, Bound<'a>, GateRows, u32) {
+        let tokens = self.rows.shape[1].max(1);
+        let rows = self.rows.slice_rows(range.start, range.end).bind(alignment);
+        let Some(gate) = self.gate.view() else {
+            let unused = GateRows { start: 0, sample_stride: 0, rank_stride: 0, tokens };
+            return (rows, rows, unused, 0);
+        };
+        let samples = range.start / tokens..range.end.div_ceil(tokens);
+        let bound = gate.slice_rows(samples.start, samples.end).bind(alignment);
+        let gates = GateRows {
+            start: bound.rows.start,
+            sample_stride: gate.sample_stride,
+            rank_stride: u32::from(matches!(self.gate, Gate::Rank(_))),
+            tokens,
+        };
+        (rows, bound, gates, range.start - samples.start * tokens)
+    }
+}
+
+/// `h = x Aᵀ`.
+pub(super) fn down(
+    recorder: &mut Recorder<'_>,
+    x: &View<'_>,
+    a: &View<'_>,
+    h: &View<'_>,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let (inputs, rank) = (x.width(), h.width());
+    let bound_a = a.bind(alignment);
+    for range in recorder.gpu().row_chunks(OP, &[*x, *h], 1)? {
+        let [x, h] = [x, h].map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let params = DownParams {
+            x: x.rows,
+            h: h.rows,
+            rows: range.end - range.start,
+            rank,
+            inputs,
+            a_start: bound_a.rows.start,
+            a_stride: a.sample_stride,
+            pad: [0; 3],
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &DOWN,
+            flags: &[],
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[x, bound_a, h],
+            groups: (u64::from(params.rows.div_ceil(4)) * u64::from(rank.div_ceil(4))).div_ceil(64),
+            iterations: u64::from(inputs),
+        })?;
+    }
+    Ok(())
+}
+
+/// `y += λ·s·(h ⊙ g) B_t`, or `=`.
+pub(super) fn up(
+    recorder: &mut Recorder<'_>,
+    h: Gated<'_>,
+    b_t: &View<'_>,
+    (scale, lambda): (f32, Knob<'_>),
+    y: &View<'_>,
+    mode: Mode,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let (width, rank) = (y.width(), h.rows.width());
+    let bound_b = b_t.bind(alignment);
+    let mut views = h.views();
+    views.push(*y);
+    for range in recorder.gpu().row_chunks(OP, &views, 1)? {
+        let (bound_h, gate, gates, first_row) = h.bind(&range, alignment);
+        let y = y.slice_rows(range.start, range.end).bind(alignment);
+        let params = UpParams {
+            h: bound_h.rows,
+            y: y.rows,
+            gates,
+            rows: range.end - range.start,
+            width,
+            rank,
+            b_start: bound_b.rows.start,
+            b_stride: b_t.sample_stride,
+            first_row,
+            lambda: lambda.host_value(),
+            scale,
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &UP,
+            flags: h.flags(mode),
+            params: bytemuck::bytes_of(&params),
+            knobs: &[(offset_of!(UpParams, lambda), lambda)],
+            storage: &[bound_h, bound_b, gate, y],
+            groups: (u64::from(params.rows.div_ceil(4)) * u64::from(width.div_ceil(8))).div_ceil(64),
+            iterations: u64::from(rank) + 60,
+        })?;
+    }
+    Ok(())
+}
+
+/// `out = λ·s·(w ⊙ g)ᵀ v`, or `+=`, in two stages.
+pub(super) fn outer(
+    recorder: &mut Recorder<'_>,
+    w: Gated<'_>,
+    v: &View<'_>,
+    (scale, lambda): (f32, Knob<'_>),
+    out: &View<'_>,
+    mode: Mode,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let (rank, width) = (w.rows.width(), v.width());
+    let elements = u64::from(rank) * u64::from(width);
+    let chunks = Chunks::new(v.rows(), elements);
+    let scratch = recorder.scratch(chunks.bytes(elements));
+    let partials = View::matrix(&scratch, chunks.count, rank * width);
+    let mut views = w.views();
+    views.push(*v);
+    for range in recorder.gpu().row_chunks(OP, &views, chunks.rows)? {
+        let filled = chunks.of(&range);
+        let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
+        let (bound_w, gate, gates, first_row) = w.bind(&range, alignment);
+        let v = v.slice_rows(range.start, range.end).bind(alignment);
+        let params = OuterParams {
+            w: bound_w.rows,
+            v: v.rows,
+            gates,
+            rows: range.end - range.start,
+            rank,
+            width,
+            partial_start: part.rows.start,
+            chunk_rows: chunks.rows,
+            first_row,
+            scale,
+            pad: 0,
+        };
+        let tiles = u64::from(rank.div_ceil(4)) * u64::from(width.div_ceil(4));
+        recorder.dispatch(&Dispatch {
+            kernel: &OUTER,
+            flags: w.flags(Mode::Overwrite),
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[bound_w, v, gate, part],
+            groups: (u64::from(filled.end - filled.start) * tiles).div_ceil(64),
+            iterations: u64::from(chunks.rows) + 20,
+        })?;
+    }
+    sum_chunks(recorder, &partials, chunks.count, out, mode, second_factor(lambda))
+}
+
+/// λ as the second stage's factor.
+fn second_factor(lambda: Knob<'_>) -> (f32, Option<Knob<'_>>) {
+    match lambda {
+        Knob::Host(value) => (value, None),
+        buffer => (1.0, Some(buffer)),
+    }
+}
+
+/// `dg = λ·s·Σ_T u ⊙ h`, or `+=`; an output of width 1 sums over ranks too.
+pub(super) fn dgate(
+    recorder: &mut Recorder<'_>,
+    u: &View<'_>,
+    h: &View<'_>,
+    scalar: bool,
+    (scale, lambda): (f32, Knob<'_>),
+    out: &View<'_>,
+    mode: Mode,
+) -> Result<(), Error> {
+    let [samples, tokens, rank] = u.shape;
+    let cut = Cut::new(recorder, &[*u, *h], out);
+    for first in (0..samples).step_by(cut.samples as usize) {
+        let block = first..samples.min(first + cut.samples);
+        let lines = block.end - block.start;
+        let chunks = tokens.div_ceil(GATE_TOKENS);
+        let columns = if scalar { 1 } else { rank };
+        let scratch = recorder.scratch(u64::from(chunks) * u64::from(lines) * u64::from(columns) * 4);
+        let partials = View::matrix(&scratch, chunks, lines * columns);
+        for token in (0..tokens).step_by(cut.tokens as usize) {
+            let end = tokens.min(token.saturating_add(cut.tokens));
+            let part = partials.slice_rows(token / GATE_TOKENS, end.div_ceil(GATE_TOKENS));
+            let [u, h] = [u, h].map(|view| sub_samples(view, &block, token..end));
+            dgate_partials(recorder, &u, &h, scalar, scale, &part)?;
+        }
+        let out = out.slice_rows(block.start, block.end);
+        sum_chunks(recorder, &partials, chunks, &out, mode, second_factor(lambda))?;
+    }
+    Ok(())
+}
+
+fn dgate_partials(
+    recorder: &mut Recorder<'_>,
+    u: &View<'_>,
+    h: &View<'_>,
+    scalar: bool,
+    scale: f32,
+    part: &View<'_>,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let [samples, tokens, rank] = u.shape;
+    let (chunks, width) = (part.rows(), u64::from(part.width()));
+    let [u, h, part] = [u, h, part].map(|view| view.bind(alignment));
+    let params = DgateParams {
+        u: u.rows,
+        h: h.rows,
+        samples,
+        tokens,
+        rank,
+        columns: if scalar { 1 } else { rank },
+        partial_start: part.rows.start,
+        chunk_tokens: GATE_TOKENS,
+        scale,
+        pad: 0,
+    };
+    let inner = if scalar { rank + 1 } else { 1 };
+    recorder.dispatch(&Dispatch {
+        kernel: &DGATE,
+        flags: if scalar { &["SCALAR"] } else { &[] },
+        params: bytemuck::bytes_of(&params),
+        knobs: &[],
+        storage: &[u, h, part],
+        groups: (chunks * width).div_ceil(64),
+        iterations: u64::from(GATE_TOKENS) * u64::from(inner),
+    })
+}
+
+/// How many samples, and tokens of one sample, a binding holds.
+struct Cut {
+    samples: u32,
+    tokens: u32,
+}
+
+impl Cut {
+    fn new(recorder: &Recorder<'_>, views: &[View<'_>], out: &View<'_>) -> Self {
+        let gpu = recorder.gpu();
+        let limit = (gpu.limits().max_storage_buffer_binding_size - u64::from(gpu.alignment())) / 4;
+        let tokens = views[0].shape[1];
+        let of_sample = |view: &View<'_>| {
+            let own = u64::from(tokens) * u64::from(view.row_stride.max(view.width()));
+            own.max(view.sample_stride.into()).max(1)
+        };
+        let longest = views.iter().map(of_sample).chain([out.sample_stride.into()]).max().unwrap_or(1);
+        let samples = limit / longest.max(1);
+        if samples > 0 {
+            return Self { samples: u32::try_from(samples).unwrap_or(u32::MAX), tokens: tokens.max(1) };
+        }
+        let row = views.iter().map(|view| view.row_stride).max().unwrap_or(1);
+        let tokens = limit / u64::from(row.max(1)) / u64::from(GATE_TOKENS) * u64::from(GATE_TOKENS);
+        Self { samples: 1, tokens: (tokens as u32).max(GATE_TOKENS) }
+    }
+}
+
+/// Some samples and some of their tokens.
+fn sub_samples<'a>(view: &View<'a>, samples: &Range<u32>, tokens: Range<u32>) -> View<'a> {
+    let mut cut = *view;
+    let skipped = u64::from(samples.start) * u64::from(view.sample_stride)
+        + u64::from(tokens.start) * u64::from(view.row_stride);
+    cut.offset += skipped * view.dtype.bytes();
+    cut.shape = [samples.end - samples.start, tokens.end - tokens.start, view.width()];
+    cut
+}
+
+/// Rows of one chunk of the first stage of dλ: 64, doubled while the second stage would loop long.
+pub(super) fn lambda_rows(rows: u64, rank: u32) -> u32 {
+    let mut size = 64;
+    while rows.div_ceil(size) >= MAX_ITERATIONS / 2 && size * 2 * (u64::from(rank) + 1) < MAX_ITERATIONS {
+        size *= 2;
+    }
+    size as u32
+}
+
+/// `dλ = s·Σ u ⊙ g ⊙ h`, or `+=`, in two stages.
+pub(super) fn dlambda(
+    recorder: &mut Recorder<'_>,
+    u: Gated<'_>,
+    h: &View<'_>,
+    scale: f32,
+    out: &View<'_>,
+    mode: Mode,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let rank = h.width();
+    let size = lambda_rows(h.rows(), rank);
+    let chunks = Chunks { rows: size, count: h.rows().div_ceil(size.into()) as u32 };
+    let scratch = recorder.scratch(chunks.bytes(1));
+    let partials = View::matrix(&scratch, chunks.count, 1);
+    let mut views = u.views();
+    views.push(*h);
+    for range in recorder.gpu().row_chunks(OP, &views, size)? {
+        let filled = chunks.of(&range);
+        let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
+        let (bound_u, gate, gates, first_row) = u.bind(&range, alignment);
+        let h = h.slice_rows(range.start, range.end).bind(alignment);
+        let params = DlambdaParams {
+            u: bound_u.rows,
+            h: h.rows,
+            gates,
+            rows: range.end - range.start,
+            rank,
+            partial_start: part.rows.start,
+            chunk_rows: size,
+            first_row,
+            pad: [0; 3],
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &DLAMBDA,
+            flags: u.flags(Mode::Overwrite),
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[bound_u, h, gate, part],
+            groups: u64::from(filled.end - filled.start).div_ceil(64),
+            iterations: u64::from(size) * (u64::from(rank) + 1),
+        })?;
+    }
+    sum_chunks(recorder, &partials, chunks.count, out, mode, (scale, None))
+}

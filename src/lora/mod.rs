@@ -1,0 +1,401 @@
+//! The injection: a gated low-rank addition to the activations of a frozen layer.
+//!
+//! LoRA (Hu et al. 2021, arXiv:2106.09685), optionally with rank-stabilized scaling (Kalajdzievski 2023,
+//! arXiv:2312.03732), and between its two maps a gate per sample that metadata drives:
+//! `y += λ·s·((x Aᵀ) ⊙ g) Bᵀ`. `A: [r, inputs]` as PEFT stores it; `b_t: [r, outputs]` is PEFT's B transposed.
+//!
+//! | formula | shader | twin |
+//! |---|---|---|
+//! | `h = x Aᵀ`, `u = dy B` | `shaders/lora/down.wgsl` | [`twin::down`] |
+//! | `y += λs (h ⊙ g) Bᵀ`, `dx += λs (u ⊙ g) A` | `shaders/lora/up.wgsl` | [`twin::up`] |
+//! | `dA = λs Σ (u ⊙ g)ᵀ x`, `dBᵀ = λs Σ (h ⊙ g)ᵀ dy` | `shaders/lora/outer.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::outer`] |
+//! | `dg = λs Σ_T u ⊙ h` (scalar gate: also Σ over r) | `shaders/lora/dgate.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dgate`] |
+//! | `dλ = s Σ u ⊙ g ⊙ h` | `shaders/lora/dlambda.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dlambda`] |
+//!
+//! Tests: `tests/gpu/lora.rs`.
+//!
+//! **Off is off.** A host λ of 0 does not touch y. A λ of 0 in a buffer, or an addend that is exactly 0 (as with
+//! B = 0 and finite x, A, g), leaves every bit of y as it was: −0, Inf and NaN too.
+//!
+//! **Order of sums.** Over inputs, outputs and ranks: upwards with fma, so a row alone gives the bits it has in a
+//! batch. dg: chunks of 64 tokens from the sample's first. dA, dB, dλ: chunks of rows from row 0, their size a
+//! function of the batch's shape.
+//!
+//! Several adapted layers are several calls into one recorder.
+
+mod gpu;
+pub mod twin;
+
+pub(crate) use gpu::KERNELS;
+
+use crate::Error;
+use crate::gpu::reduce::zero;
+use crate::gpu::{Access, Dtype, Knob, Mode, Recorder, View, check_overlap};
+
+const OP: &str = "lora";
+/// One loop of a kernel runs over the inputs or the outputs.
+const MAX_WIDTH: u32 = 59_999;
+const MAX_RANK: u32 = 256;
+
+/// How α becomes the factor s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scaling {
+    /// s = α / r.
+    #[default]
+    Standard,
+    /// s = α / √r.
+    RankStabilized,
+}
+
+/// An adapter's shape and scaling.
+#[derive(Clone, Copy, Debug)]
+pub struct LoraDesc {
+    /// Width of x; 1 to 59,999.
+    pub inputs: u32,
+    /// Width of y; 1 to 59,999.
+    pub outputs: u32,
+    /// r; 1 to 256.
+    pub rank: u32,
+    /// α; finite.
+    pub alpha: f32,
+    /// How α becomes s.
+    pub scaling: Scaling,
+}
+
+/// Rank 8 and α = 8; the widths must be set.
+impl Default for LoraDesc {
+    fn default() -> Self {
+        Self { inputs: 0, outputs: 0, rank: 8, alpha: 8.0, scaling: Scaling::Standard }
+    }
+}
+
+/// Gates per sample, f32; the tokens of a sample share them.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub enum Gate<'a> {
+    /// g = 1: plain LoRA.
+    #[default]
+    None,
+    /// One gate a rank: `[samples, 1, rank]`; often a range of columns of all layers' gates.
+    Rank(View<'a>),
+    /// One gate a sample: `[samples, 1, 1]`.
+    Scalar(View<'a>),
+}
+
+impl<'a> Gate<'a> {
+    pub(super) fn view(&self) -> Option<View<'a>> {
+        match self {
+            Self::None => None,
+            Self::Rank(view) | Self::Scalar(view) => Some(*view),
+        }
+    }
+}
+
+/// A checked adapter.
+///
+/// ```
+/// use gtca::lora::{Lora, LoraDesc, Scaling};
+/// let desc = LoraDesc { inputs: 768, outputs: 768, rank: 16, alpha: 16.0, ..Default::default() };
+/// assert_eq!(Lora::new(&desc)?.scale(), 1.0);
+/// assert_eq!(Lora::new(&LoraDesc { scaling: Scaling::RankStabilized, ..desc })?.scale(), 4.0);
+/// assert!(Lora::new(&LoraDesc { rank: 257, ..desc }).is_err());
+/// # Ok::<(), gtca::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Lora {
+    desc: LoraDesc,
+}
+
+/// Arguments of [`Lora::forward`].
+#[derive(Clone, Copy, Debug)]
+pub struct Forward<'a> {
+    /// `[samples, tokens, inputs]`: the frozen layer's input.
+    pub x: View<'a>,
+    /// A, `[rank, 1, inputs]`.
+    pub a: View<'a>,
+    /// B transposed, `[rank, 1, outputs]`.
+    pub b_t: View<'a>,
+    /// The samples' gates.
+    pub gate: Gate<'a>,
+    /// λ, the adapter weight.
+    pub lambda: Knob<'a>,
+    /// Added to in place, `[samples, tokens, outputs]`: the frozen layer's output.
+    pub y: View<'a>,
+    /// Written: `h = x Aᵀ`, `[samples, tokens, rank]`, for the backward. Without it the recorder has scratch of
+    /// that size.
+    pub h: Option<View<'a>>,
+}
+
+/// Arguments of [`Lora::backward`]; gradients that are absent are not computed.
+#[derive(Clone, Copy, Debug)]
+pub struct Backward<'a> {
+    /// `[samples, tokens, inputs]`, as in the forward.
+    pub x: View<'a>,
+    /// Gradient of y, `[samples, tokens, outputs]`.
+    pub dy: View<'a>,
+    /// A, `[rank, 1, inputs]`.
+    pub a: View<'a>,
+    /// B transposed, `[rank, 1, outputs]`.
+    pub b_t: View<'a>,
+    /// The samples' gates, as in the forward.
+    pub gate: Gate<'a>,
+    /// λ, as in the forward.
+    pub lambda: Knob<'a>,
+    /// What the forward wrote, `[samples, tokens, rank]`; computed again where it is absent and needed.
+    pub h: Option<View<'a>>,
+    /// Written: `u = dy B`, `[samples, tokens, rank]`. Without it the recorder has scratch of that size.
+    pub u: Option<View<'a>>,
+    /// Written: gradient of x, `[samples, tokens, inputs]`.
+    pub dx: Option<View<'a>>,
+    /// Written: gradient of A, `[rank, 1, inputs]`.
+    pub da: Option<View<'a>>,
+    /// Written: gradient of b_t, `[rank, 1, outputs]`.
+    pub db_t: Option<View<'a>>,
+    /// Written: gradient of the gates, of their shape; absent without gates.
+    pub dgate: Option<View<'a>>,
+    /// Written: gradient of λ, one f32.
+    pub dlambda: Option<View<'a>>,
+    /// Whether `dx` is replaced or added to; added to, it follows the off-is-off rule of y.
+    pub dx_mode: Mode,
+    /// Whether `da` and `db_t` are replaced or added to.
+    pub parameter_mode: Mode,
+    /// Whether `dgate` and `dlambda` are replaced or added to.
+    pub condition_mode: Mode,
+}
+
+impl Lora {
+    /// Checks the shape.
+    ///
+    /// # Errors
+    /// A width outside 1..=59,999, a rank outside 1..=256, an α that is not finite.
+    pub fn new(desc: &LoraDesc) -> Result<Self, Error> {
+        for (name, width) in [("inputs", desc.inputs), ("outputs", desc.outputs)] {
+            if !(1..=MAX_WIDTH).contains(&width) {
+                let rule = format!("widths run from 1 to {MAX_WIDTH}");
+                return Err(Error::argument(OP, name, width, rule, "split the layer"));
+            }
+        }
+        if !(1..=MAX_RANK).contains(&desc.rank) {
+            let rule = format!("ranks run from 1 to {MAX_RANK}");
+            return Err(Error::argument(OP, "rank", desc.rank, rule, "choose a smaller rank"));
+        }
+        if !desc.alpha.is_finite() {
+            return Err(Error::argument(OP, "alpha", desc.alpha, "it must be finite", "use the rank"));
+        }
+        Ok(Self { desc: *desc })
+    }
+
+    /// s: α/r, or α/√r.
+    pub fn scale(&self) -> f32 {
+        let (alpha, rank) = (f64::from(self.desc.alpha), f64::from(self.desc.rank));
+        match self.desc.scaling {
+            Scaling::Standard => (alpha / rank) as f32,
+            Scaling::RankStabilized => (alpha / rank.sqrt()) as f32,
+        }
+    }
+
+    /// Records `y += λ·s·((x Aᵀ) ⊙ g) Bᵀ`.
+    ///
+    /// ```no_run
+    /// # use gtca::{gpu::*, lora::*};
+    /// # fn f(recorder: &mut Recorder<'_>, x: View<'_>, a: View<'_>, b_t: View<'_>, y: View<'_>) -> Result<(), gtca::Error> {
+    /// let lora = Lora::new(&LoraDesc { inputs: 768, outputs: 768, ..Default::default() })?;
+    /// lora.forward(recorder, &Forward { x, a, b_t, gate: Gate::None, lambda: Knob::Host(1.0), y, h: None })?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Wrong shapes, types or ranges; overlapping outputs; a λ that is not finite.
+    pub fn forward(&self, recorder: &mut Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
+        self.check_forward(recorder, args)?;
+        let off = args.lambda.is_host_zero();
+        if off && args.h.is_none() {
+            return Ok(());
+        }
+        let scratch;
+        let h = match args.h {
+            Some(h) => h,
+            None => {
+                scratch = recorder.scratch(self.intermediate_bytes(&args.x));
+                self.intermediate(&scratch, &args.x)
+            }
+        };
+        gpu::down(recorder, &args.x, &args.a, &h)?;
+        if off {
+            return Ok(());
+        }
+        let h = gpu::Gated { rows: h, gate: args.gate };
+        gpu::up(recorder, h, &args.b_t, (self.scale(), args.lambda), &args.y, Mode::Accumulate)
+    }
+
+    /// Records the gradients that are asked for. With a host λ of 0 all but dλ are 0: outputs to be replaced are
+    /// zeroed, outputs to be added to are left alone.
+    ///
+    /// # Errors
+    /// As [`Lora::forward`]; a `dgate` without gates.
+    pub fn backward(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
+        self.check_backward(recorder, args)?;
+        let off = args.lambda.is_host_zero();
+        let live = |output: Option<View<'_>>| output.is_some() && !off;
+        let needs_h = args.dlambda.is_some() || live(args.db_t) || live(args.dgate);
+        let needs_u = args.dlambda.is_some() || live(args.dx) || live(args.da) || live(args.dgate);
+        let (h_scratch, u_scratch);
+        let h = match args.h {
+            None if needs_h => {
+                h_scratch = recorder.scratch(self.intermediate_bytes(&args.x));
+                let h = self.intermediate(&h_scratch, &args.x);
+                gpu::down(recorder, &args.x, &args.a, &h)?;
+                Some(h)
+            }
+            given => given,
+        };
+        let u = match args.u {
+            None if needs_u => {
+                u_scratch = recorder.scratch(self.intermediate_bytes(&args.x));
+                Some(self.intermediate(&u_scratch, &args.x))
+            }
+            given => given,
+        };
+        if let Some(u) = &u {
+            gpu::down(recorder, &args.dy, &args.b_t, u)?;
+        }
+        if off {
+            self.zero_outputs(recorder, args)?
+        } else {
+            self.gradients(recorder, args, h, u)?
+        }
+        match (args.dlambda, h, u) {
+            (Some(out), Some(h), Some(u)) => {
+                let u = gpu::Gated { rows: u, gate: args.gate };
+                gpu::dlambda(recorder, u, &h, self.scale(), &out, args.condition_mode)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All gradients that have the factor λ.
+    fn gradients(
+        &self,
+        recorder: &mut Recorder<'_>,
+        args: &Backward<'_>,
+        h: Option<View<'_>>,
+        u: Option<View<'_>>,
+    ) -> Result<(), Error> {
+        let factors = (self.scale(), args.lambda);
+        let gated = |rows| gpu::Gated { rows, gate: args.gate };
+        if let (Some(dx), Some(u)) = (&args.dx, u) {
+            gpu::up(recorder, gated(u), &args.a, factors, dx, args.dx_mode)?;
+        }
+        if let (Some(da), Some(u)) = (&args.da, u) {
+            gpu::outer(recorder, gated(u), &args.x, factors, da, args.parameter_mode)?;
+        }
+        if let (Some(db_t), Some(h)) = (&args.db_t, h) {
+            gpu::outer(recorder, gated(h), &args.dy, factors, db_t, args.parameter_mode)?;
+        }
+        if let (Some(dgate), Some(u), Some(h)) = (&args.dgate, u, h) {
+            let scalar = matches!(args.gate, Gate::Scalar(_));
+            gpu::dgate(recorder, &u, &h, scalar, factors, dgate, args.condition_mode)?;
+        }
+        Ok(())
+    }
+
+    fn zero_outputs(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
+        let outputs = [
+            (&args.dx, args.dx_mode),
+            (&args.da, args.parameter_mode),
+            (&args.db_t, args.parameter_mode),
+            (&args.dgate, args.condition_mode),
+        ];
+        for (output, mode) in outputs {
+            if let (Some(output), Mode::Overwrite) = (output, mode) {
+                zero(recorder, OP, output)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn intermediate_bytes(&self, x: &View<'_>) -> u64 {
+        x.rows() * u64::from(self.desc.rank) * 4
+    }
+
+    fn intermediate<'a>(&self, scratch: &'a wgpu::Buffer, x: &View<'_>) -> View<'a> {
+        let [samples, tokens, _] = x.shape;
+        View::tokens(scratch, [samples, tokens, self.desc.rank])
+    }
+
+    fn check_forward(&self, recorder: &Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
+        let mut used = self.check_inputs(recorder, &args.x, &args.a, &args.b_t, &args.gate, &args.lambda)?;
+        let [samples, tokens, _] = args.x.shape;
+        args.y.check_shape(OP, "y", Dtype::F32, [samples, tokens, self.desc.outputs])?;
+        used.push(("y", args.y, Access::Write));
+        if let Some(h) = args.h {
+            h.check_shape(OP, "h", Dtype::F32, [samples, tokens, self.desc.rank])?;
+            used.push(("h", h, Access::Write));
+        }
+        check_overlap(OP, &used)
+    }
+
+    fn check_backward(&self, recorder: &Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
+        let mut used = self.check_inputs(recorder, &args.x, &args.a, &args.b_t, &args.gate, &args.lambda)?;
+        let LoraDesc { inputs, outputs, rank, .. } = self.desc;
+        let [samples, tokens, _] = args.x.shape;
+        let gate_shape = match (&args.gate, args.dgate) {
+            (Gate::None, Some(_)) => {
+                let rule = "there are no gates";
+                return Err(Error::argument(OP, "dgate", "given", rule, "leave it out"));
+            }
+            (Gate::Scalar(_), _) => [samples, 1, 1],
+            _ => [samples, 1, rank],
+        };
+        let hidden = [samples, tokens, rank];
+        let views = [
+            ("dy", Some(args.dy), Access::Read, [samples, tokens, outputs]),
+            ("h", args.h, Access::Read, hidden),
+            ("u", args.u, Access::Write, hidden),
+            ("dx", args.dx, Access::Write, [samples, tokens, inputs]),
+            ("da", args.da, Access::Write, [rank, 1, inputs]),
+            ("db_t", args.db_t, Access::Write, [rank, 1, outputs]),
+            ("dgate", args.dgate, Access::Write, gate_shape),
+            ("dlambda", args.dlambda, Access::Write, [1, 1, 1]),
+        ];
+        for (name, view, access, shape) in views {
+            if let Some(view) = view {
+                view.check_shape(OP, name, Dtype::F32, shape)?;
+                used.push((name, view, access));
+            }
+        }
+        check_overlap(OP, &used)
+    }
+
+    /// What forward and backward share.
+    fn check_inputs<'a>(
+        &self,
+        recorder: &Recorder<'_>,
+        x: &View<'a>,
+        a: &View<'a>,
+        b_t: &View<'a>,
+        gate: &Gate<'a>,
+        lambda: &Knob<'a>,
+    ) -> Result<Vec<(&'static str, View<'a>, Access)>, Error> {
+        let LoraDesc { inputs, outputs, rank, .. } = self.desc;
+        let [samples, tokens, _] = x.shape;
+        x.check_shape(OP, "x", Dtype::F32, [samples, tokens, inputs])?;
+        a.check_shape(OP, "a", Dtype::F32, [rank, 1, inputs])?;
+        b_t.check_shape(OP, "b_t", Dtype::F32, [rank, 1, outputs])?;
+        match gate {
+            Gate::None => {}
+            Gate::Rank(view) => view.check_shape(OP, "gate", Dtype::F32, [samples, 1, rank])?,
+            Gate::Scalar(view) => view.check_shape(OP, "gate", Dtype::F32, [samples, 1, 1])?,
+        }
+        lambda.check(OP, "lambda")?;
+        let limit = recorder.gpu().limits().max_buffer_size;
+        if self.intermediate_bytes(x) > limit {
+            let rule = format!("rows × rank × 4 bytes must fit one buffer of {limit}");
+            return Err(Error::argument(OP, "x", format!("{} rows", x.rows()), rule, "split the batch"));
+        }
+        let mut used = vec![("x", *x, Access::Read), ("a", *a, Access::Read), ("b_t", *b_t, Access::Read)];
+        used.extend(gate.view().map(|gate| ("gate", gate, Access::Read)));
+        Ok(used)
+    }
+}

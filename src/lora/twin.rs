@@ -1,0 +1,126 @@
+//! CPU twins of the injection's kernels, with the kernels' order of sums. Slow on purpose: they read like the shaders.
+
+use super::gpu::{GATE_TOKENS, lambda_rows};
+use crate::gpu::Mode;
+use crate::gpu::reduce::Chunks;
+
+/// Gates on the host, per sample.
+#[derive(Clone, Copy, Debug)]
+pub enum Gates<'a> {
+    /// g = 1.
+    None,
+    /// `[samples, rank]`.
+    Rank(&'a [f32]),
+    /// `[samples]`.
+    Scalar(&'a [f32]),
+}
+
+impl Gates<'_> {
+    /// `value · g`.
+    fn apply(self, value: f32, sample: usize, rank: usize, j: usize) -> f32 {
+        match self {
+            Self::None => value,
+            Self::Rank(gates) => value * gates[sample * rank + j],
+            Self::Scalar(gates) => value * gates[sample],
+        }
+    }
+}
+
+/// Rows of width `rank`, `tokens` of them a sample, with the samples' gates.
+#[derive(Clone, Copy, Debug)]
+pub struct Gated<'a> {
+    /// `[rows, rank]`.
+    pub values: &'a [f32],
+    /// Width of a row.
+    pub rank: usize,
+    /// Rows per sample.
+    pub tokens: usize,
+    /// The samples' gates.
+    pub gates: Gates<'a>,
+}
+
+impl Gated<'_> {
+    /// `values[row, j] · g[sample, j]`.
+    fn at(&self, row: usize, j: usize) -> f32 {
+        self.gates.apply(self.values[row * self.rank + j], row / self.tokens, self.rank, j)
+    }
+
+    fn rows(&self) -> usize {
+        self.values.len() / self.rank
+    }
+}
+
+/// `h[row, j] = Σ_k x[row, k] A[j, k]`.
+pub fn down(x: &[f32], inputs: usize, a: &[f32]) -> Vec<f32> {
+    let dot = |x: &[f32], a: &[f32]| x.iter().zip(a).fold(0.0, |sum, (x, a)| x.mul_add(*a, sum));
+    x.chunks_exact(inputs).flat_map(|x| a.chunks_exact(inputs).map(move |a| dot(x, a))).collect()
+}
+
+/// `y[row, n] += λ·s·Σ_j (h[row, j] g[sample, j]) B_t[j, n]`, or `=`; `factor` is λ·s.
+pub fn up(h: Gated<'_>, b_t: &[f32], factor: f32, y: &mut [f32], mode: Mode) {
+    let width = b_t.len() / h.rank;
+    for (row, y) in y.chunks_exact_mut(width).enumerate() {
+        for (n, y) in y.iter_mut().enumerate() {
+            let sum = (0..h.rank).fold(0.0, |sum, j| h.at(row, j).mul_add(b_t[j * width + n], sum));
+            match mode {
+                Mode::Overwrite => *y = if factor == 0.0 { 0.0 } else { factor * sum },
+                Mode::Accumulate if factor == 0.0 || factor * sum == 0.0 => {}
+                Mode::Accumulate => *y = factor.mul_add(sum, *y),
+            }
+        }
+    }
+}
+
+/// `out[j, n] = λ·Σ_chunks s·Σ_rows (w[row, j] g[sample, j]) v[row, n]`, chunks of rows in order.
+pub fn outer(w: Gated<'_>, v: &[f32], scale: f32, lambda: f32) -> Vec<f32> {
+    let rows = w.rows();
+    let width = v.len() / rows;
+    let chunk = Chunks::new(rows as u64, (w.rank * width) as u64).rows as usize;
+    let mut out = vec![0.0; w.rank * width];
+    for first in (0..rows).step_by(chunk) {
+        for (at, total) in out.iter_mut().enumerate() {
+            let (j, n) = (at / width, at % width);
+            let rows = first..rows.min(first + chunk);
+            *total += scale * rows.fold(0.0, |sum, row| w.at(row, j).mul_add(v[row * width + n], sum));
+        }
+    }
+    out.iter().map(|sum| sum * lambda).collect()
+}
+
+/// `dg[sample, j] = λ·Σ_chunks s·Σ_tokens u h`; `scalar`: also summed over j.
+pub fn dgate(u: &[f32], h: &[f32], rank: usize, tokens: usize, scalar: bool, factors: [f32; 2]) -> Vec<f32> {
+    let [scale, lambda] = factors;
+    let columns = if scalar { 1 } else { rank };
+    let one = |sample: usize, column: usize| {
+        let chunks = (0..tokens).step_by(GATE_TOKENS as usize);
+        let total: f32 = chunks.fold(0.0, |total, first| {
+            let mut sum = 0.0f32;
+            for token in first..tokens.min(first + GATE_TOKENS as usize) {
+                let row = (sample * tokens + token) * rank;
+                for j in if scalar { 0..rank } else { column..column + 1 } {
+                    sum = u[row + j].mul_add(h[row + j], sum);
+                }
+            }
+            total + scale * sum
+        });
+        total * lambda
+    };
+    let samples = u.len() / (rank * tokens);
+    (0..samples * columns).map(|at| one(at / columns, at % columns)).collect()
+}
+
+/// `dλ = s·Σ u g h`, chunks of rows in order.
+pub fn dlambda(u: Gated<'_>, h: &[f32], scale: f32) -> f32 {
+    let rows = u.rows();
+    let chunk = lambda_rows(rows as u64, u.rank as u32) as usize;
+    let total: f32 = (0..rows).step_by(chunk).fold(0.0, |total, first| {
+        let mut sum = 0.0f32;
+        for row in first..rows.min(first + chunk) {
+            for j in 0..u.rank {
+                sum = u.at(row, j).mul_add(h[row * u.rank + j], sum);
+            }
+        }
+        total + sum
+    });
+    total * scale
+}

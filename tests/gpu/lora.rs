@@ -1,0 +1,600 @@
+//! `lora` against its twin, an f64 reference and central differences.
+
+use crate::support::*;
+use gtca::gpu::{Gpu, Knob, Mode, OpenOptions, View};
+use gtca::lora::{Backward, Forward, Gate, Lora, LoraDesc, Scaling, twin};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    None,
+    Rank,
+    Scalar,
+}
+
+const KINDS: [Kind; 3] = [Kind::None, Kind::Rank, Kind::Scalar];
+
+/// One case's shape and inputs.
+#[derive(Clone)]
+struct Case {
+    samples: usize,
+    tokens: usize,
+    inputs: usize,
+    outputs: usize,
+    rank: usize,
+    kind: Kind,
+    scaling: Scaling,
+    lambda: f32,
+    lambda_in_buffer: bool,
+    x: Vec<f32>,
+    a: Vec<f32>,
+    b_t: Vec<f32>,
+    gates: Vec<f32>,
+    y: Vec<f32>,
+    dy: Vec<f32>,
+}
+
+/// What forward and backward give.
+#[derive(Clone)]
+struct Results<T> {
+    y: Vec<T>,
+    dx: Vec<T>,
+    da: Vec<T>,
+    db_t: Vec<T>,
+    dgate: Vec<T>,
+    dlambda: Vec<T>,
+}
+
+impl<T> Results<T> {
+    fn each(&self) -> [(&'static str, &[T]); 6] {
+        [
+            ("y", &self.y),
+            ("dx", &self.dx),
+            ("da", &self.da),
+            ("db_t", &self.db_t),
+            ("dgate", &self.dgate),
+            ("dlambda", &self.dlambda),
+        ]
+    }
+}
+
+/// The differentiable inputs in f64.
+#[derive(Clone)]
+struct Wide {
+    x: Vec<f64>,
+    a: Vec<f64>,
+    b_t: Vec<f64>,
+    gates: Vec<f64>,
+    y: Vec<f64>,
+    dy: Vec<f64>,
+    factor: [f64; 2],
+}
+
+impl Case {
+    fn new([samples, tokens, inputs, outputs, rank]: [usize; 5], kind: Kind) -> Self {
+        let seed = [samples, tokens, inputs, outputs, rank].iter().fold(7, |seed, n| seed * 1009 + n);
+        let mut random = Random(seed as u64);
+        let rows = samples * tokens;
+        let gates = match kind {
+            Kind::None => 0,
+            Kind::Rank => samples * rank,
+            Kind::Scalar => samples,
+        };
+        Self {
+            samples,
+            tokens,
+            inputs,
+            outputs,
+            rank,
+            kind,
+            scaling: if rank % 2 == 0 { Scaling::Standard } else { Scaling::RankStabilized },
+            lambda: 0.75,
+            lambda_in_buffer: rows % 2 == 1,
+            x: random.f32s(rows * inputs),
+            a: random.f32s(rank * inputs),
+            b_t: random.f32s(rank * outputs),
+            gates: random.f32s(gates).iter().map(|g| g + 1.0).collect(),
+            y: random.f32s(rows * outputs),
+            dy: random.f32s(rows * outputs),
+        }
+    }
+
+    fn op(&self) -> Lora {
+        let [inputs, outputs, rank] = [self.inputs, self.outputs, self.rank].map(|n| n as u32);
+        Lora::new(&LoraDesc { inputs, outputs, rank, alpha: 6.0, scaling: self.scaling }).unwrap()
+    }
+
+    fn rows(&self) -> usize {
+        self.samples * self.tokens
+    }
+
+    /// Forward and backward on the kernels; every output is poisoned first.
+    fn run(&self, gpu: &'static Gpu, layout: Layout) -> Results<f32> {
+        let [samples, tokens, inputs, outputs, rank] =
+            [self.samples, self.tokens, self.inputs, self.outputs, self.rank].map(|n| n as u32);
+        let columns = if self.kind == Kind::Scalar { 1 } else { rank };
+        let mut t = Tensors::new(gpu, layout);
+        let x = t.f32([samples, tokens, inputs], &self.x);
+        let a = t.f32([rank, 1, inputs], &self.a);
+        let b_t = t.f32([rank, 1, outputs], &self.b_t);
+        let y = t.f32([samples, tokens, outputs], &self.y);
+        let dy = t.f32([samples, tokens, outputs], &self.dy);
+        let gates = (self.kind != Kind::None).then(|| t.f32([samples, 1, columns], &self.gates));
+        let [h, u] = [(); 2].map(|()| t.poisoned([samples, tokens, rank]));
+        let dx = t.poisoned([samples, tokens, inputs]);
+        let da = t.poisoned([rank, 1, inputs]);
+        let db_t = t.poisoned([rank, 1, outputs]);
+        let dgate = t.poisoned([samples, 1, columns]);
+        let dlambda = t.poisoned([1, 1, 1]);
+        let knob = gpu.upload("lambda", &[0.0, self.lambda]);
+        let lambda = if self.lambda_in_buffer { Knob::Buffer(&knob, 4) } else { Knob::Host(self.lambda) };
+        let gate = match (self.kind, gates) {
+            (Kind::Rank, Some(gates)) => Gate::Rank(t.view(gates)),
+            (Kind::Scalar, Some(gates)) => Gate::Scalar(t.view(gates)),
+            _ => Gate::None,
+        };
+        let (x, a, b_t) = (t.view(x), t.view(a), t.view(b_t));
+        // Odd ranks save h and u, even ones leave them to the recorder.
+        let saved = |tensor| (self.rank % 2 == 1).then(|| t.view(tensor));
+        t.run(|recorder| {
+            let forward = Forward { x, a, b_t, gate, lambda, y: t.view(y), h: saved(h) };
+            self.op().forward(recorder, &forward)?;
+            let args = Backward {
+                dx: Some(t.view(dx)),
+                da: Some(t.view(da)),
+                db_t: Some(t.view(db_t)),
+                dgate: (self.kind != Kind::None).then(|| t.view(dgate)),
+                dlambda: Some(t.view(dlambda)),
+                u: saved(u),
+                ..backward(x, t.view(dy), a, b_t, gate, lambda, saved(h))
+            };
+            self.op().backward(recorder, &args)
+        })
+        .unwrap();
+        Results {
+            y: t.read(y),
+            dx: t.read(dx),
+            da: t.read(da),
+            db_t: t.read(db_t),
+            dgate: if self.kind == Kind::None { Vec::new() } else { t.read(dgate) },
+            dlambda: t.read(dlambda),
+        }
+    }
+
+    fn twin(&self) -> Results<f32> {
+        let gates = match self.kind {
+            Kind::None => twin::Gates::None,
+            Kind::Rank => twin::Gates::Rank(&self.gates),
+            Kind::Scalar => twin::Gates::Scalar(&self.gates),
+        };
+        let (rank, tokens, scale, lambda) = (self.rank, self.tokens, self.op().scale(), self.lambda);
+        let h = twin::down(&self.x, self.inputs, &self.a);
+        let u = twin::down(&self.dy, self.outputs, &self.b_t);
+        let [h, u] = [&h, &u].map(|values| twin::Gated { values, rank, tokens, gates });
+        let mut y = self.y.clone();
+        twin::up(h, &self.b_t, lambda * scale, &mut y, Mode::Accumulate);
+        let mut dx = vec![f32::NAN; self.x.len()];
+        twin::up(u, &self.a, lambda * scale, &mut dx, Mode::Overwrite);
+        let scalar = self.kind == Kind::Scalar;
+        let dgate = twin::dgate(u.values, h.values, rank, tokens, scalar, [scale, lambda]);
+        Results {
+            y,
+            dx,
+            da: twin::outer(u, &self.x, scale, lambda),
+            db_t: twin::outer(h, &self.dy, scale, lambda),
+            dgate: if self.kind == Kind::None { Vec::new() } else { dgate },
+            dlambda: vec![twin::dlambda(u, h.values, scale)],
+        }
+    }
+
+    fn wide(&self) -> Wide {
+        let (rank, alpha) = (self.rank as f64, 6.0);
+        let s = if self.scaling == Scaling::Standard { alpha / rank } else { alpha / rank.sqrt() };
+        Wide {
+            x: wide(&self.x),
+            a: wide(&self.a),
+            b_t: wide(&self.b_t),
+            gates: wide(&self.gates),
+            y: wide(&self.y),
+            dy: wide(&self.dy),
+            factor: [s, self.lambda.into()],
+        }
+    }
+
+    /// The f64 reference: the weight's change is written out for every row, no h and no u.
+    fn reference(&self, w: &Wide) -> Results<f64> {
+        let (inputs, outputs, rank) = (self.inputs, self.outputs, self.rank);
+        let [s, lambda] = w.factor;
+        let gate = |sample: usize, j: usize| match self.kind {
+            Kind::None => 1.0,
+            Kind::Rank => w.gates[sample * rank + j],
+            Kind::Scalar => w.gates[sample],
+        };
+        let mut out = Results {
+            y: w.y.clone(),
+            dx: vec![0.0; w.x.len()],
+            da: vec![0.0; w.a.len()],
+            db_t: vec![0.0; w.b_t.len()],
+            dgate: vec![0.0; w.gates.len()],
+            dlambda: vec![0.0],
+        };
+        for row in 0..self.rows() {
+            let sample = row / self.tokens;
+            let (x, dy) = (&w.x[row * inputs..][..inputs], &w.dy[row * outputs..][..outputs]);
+            for j in 0..rank {
+                let (a, b) = (&w.a[j * inputs..][..inputs], &w.b_t[j * outputs..][..outputs]);
+                let ax: f64 = x.iter().zip(a).map(|(x, a)| x * a).sum();
+                let by: f64 = dy.iter().zip(b).map(|(y, b)| y * b).sum();
+                let strength = lambda * s * gate(sample, j);
+                for n in 0..outputs {
+                    out.y[row * outputs + n] += strength * ax * b[n];
+                    out.db_t[j * outputs + n] += strength * ax * dy[n];
+                }
+                for k in 0..inputs {
+                    out.dx[row * inputs + k] += strength * by * a[k];
+                    out.da[j * inputs + k] += strength * by * x[k];
+                }
+                match self.kind {
+                    Kind::None => {}
+                    Kind::Rank => out.dgate[sample * rank + j] += lambda * s * by * ax,
+                    Kind::Scalar => out.dgate[sample] += lambda * s * by * ax,
+                }
+                out.dlambda[0] += s * gate(sample, j) * by * ax;
+            }
+        }
+        out
+    }
+
+    /// Bounds per element: every product's rounding errors, at most one per operation on its way, times the sum
+    /// of the products' magnitudes (the reference of the magnitudes).
+    fn bounds(&self) -> Results<f64> {
+        let mut w = self.wide();
+        for values in [&mut w.x, &mut w.a, &mut w.b_t, &mut w.gates, &mut w.y, &mut w.dy] {
+            values.iter_mut().for_each(|value| *value = value.abs());
+        }
+        let magnitudes = self.reference(&w);
+        let widths = self.inputs + self.outputs + self.rank + 4;
+        let over_rows = self.rows().min(256) * 2 + self.rows() / 64 + 2;
+        let scaled = |values: &[f64], terms| values.iter().map(|&m| sum_bound(terms, m)).collect::<Vec<_>>();
+        Results {
+            y: scaled(&magnitudes.y, widths),
+            dx: scaled(&magnitudes.dx, widths),
+            da: scaled(&magnitudes.da, widths + over_rows),
+            db_t: scaled(&magnitudes.db_t, widths + over_rows),
+            dgate: scaled(&magnitudes.dgate, widths + over_rows),
+            dlambda: scaled(&magnitudes.dlambda, widths + 64 * self.rank + over_rows),
+        }
+    }
+
+    fn check(&self, gpu: &'static Gpu, layout: Layout) {
+        let label = format!(
+            "{:?} {:?}",
+            [self.samples, self.tokens, self.inputs, self.outputs, self.rank],
+            self.kind
+        );
+        let actual = self.run(gpu, layout);
+        let (expected, bounds, twin) = (self.reference(&self.wide()), self.bounds(), self.twin());
+        for (i, (name, values)) in actual.each().into_iter().enumerate() {
+            let bounds = bounds.each()[i].1;
+            assert_close(&format!("{name} {label}"), values, expected.each()[i].1, bounds);
+            assert_close(&format!("{name}'s twin {label}"), values, &wide(twin.each()[i].1), bounds);
+        }
+    }
+}
+
+fn backward<'a>(
+    x: View<'a>,
+    dy: View<'a>,
+    a: View<'a>,
+    b_t: View<'a>,
+    gate: Gate<'a>,
+    lambda: Knob<'a>,
+    h: Option<View<'a>>,
+) -> Backward<'a> {
+    Backward {
+        x,
+        dy,
+        a,
+        b_t,
+        gate,
+        lambda,
+        h,
+        u: None,
+        dx: None,
+        da: None,
+        db_t: None,
+        dgate: None,
+        dlambda: None,
+        dx_mode: Mode::Overwrite,
+        parameter_mode: Mode::Overwrite,
+        condition_mode: Mode::Overwrite,
+    }
+}
+
+#[track_caller]
+fn assert_same_results(a: &Results<f32>, b: &Results<f32>) {
+    for ((name, a), (_, b)) in a.each().into_iter().zip(b.each()) {
+        assert_same_bits(name, a, b);
+    }
+}
+
+#[test]
+fn every_rank_and_gate_matches_the_reference() {
+    let Some(gpu) = gpu() else { return };
+    for (i, rank) in [1, 2, 3, 4, 5, 7, 8, 16, 17, 64, 256].into_iter().enumerate() {
+        for (k, kind) in KINDS.into_iter().enumerate() {
+            let tokens = [1, 3, 8][(i + k) % 3];
+            Case::new([5, tokens, 11, 13, rank], kind).check(gpu, LAYOUTS[usize::from(i % 5 == k)]);
+        }
+    }
+}
+
+#[test]
+fn every_size_around_the_tile_edges_matches_the_reference() {
+    let Some(gpu) = gpu() else { return };
+    let sizes = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33];
+    for (i, &samples) in sizes.iter().enumerate() {
+        for (j, &inputs) in sizes.iter().enumerate() {
+            let (outputs, rank) = (sizes[(i * 5 + j * 7) % 12], sizes[(i + j) % 9]);
+            Case::new([samples, [1, 3, 8][(i + j) % 3], inputs, outputs, rank], KINDS[j % 3])
+                .check(gpu, Layout::Separate);
+        }
+    }
+}
+
+#[test]
+fn ragged_widths_match_the_reference() {
+    let Some(gpu) = gpu() else { return };
+    for layout in LAYOUTS {
+        Case::new([3, 1, 2_049, 5, 4], Kind::Rank).check(gpu, layout);
+        Case::new([1, 3, 5, 2_049, 3], Kind::Scalar).check(gpu, layout);
+        Case::new([2, 8, 129, 127, 17], Kind::None).check(gpu, layout);
+    }
+}
+
+#[test]
+fn gradients_match_central_differences() {
+    let Some(gpu) = gpu() else { return };
+    for kind in KINDS {
+        let case = Case::new([3, 3, 7, 5, 3], kind);
+        let actual = case.run(gpu, Layout::OneBuffer);
+        let objective = |w: &Wide| case.reference(w).y.iter().zip(&w.dy).map(|(y, dy)| y * dy).sum::<f64>();
+        let check = |name: &str, actual: &[f32], at: &[f64], put: &dyn Fn(&mut Wide, &[f64])| {
+            let expected = central_differences(at, 1e-5, |values| {
+                let mut w = case.wide();
+                put(&mut w, values);
+                objective(&w)
+            });
+            assert_near(name, actual, &expected, 2e-5);
+        };
+        let w = case.wide();
+        check("dx", &actual.dx, &w.x, &|w, v| w.x = v.to_vec());
+        check("da", &actual.da, &w.a, &|w, v| w.a = v.to_vec());
+        check("db_t", &actual.db_t, &w.b_t, &|w, v| w.b_t = v.to_vec());
+        check("dgate", &actual.dgate, &w.gates, &|w, v| w.gates = v.to_vec());
+        check("dlambda", &actual.dlambda, &w.factor[1..], &|w, v| w.factor[1] = v[0]);
+    }
+}
+
+#[test]
+fn twenty_repeats_both_layouts_and_both_sources_of_lambda_give_the_same_bits() {
+    let Some(gpu) = gpu() else { return };
+    for kind in [Kind::Rank, Kind::Scalar] {
+        let mut case = Case::new([37, 8, 21, 19, 5], kind);
+        let first = case.run(gpu, Layout::Separate);
+        for repeat in 0..10 {
+            case.lambda_in_buffer = repeat % 4 < 2;
+            assert_same_results(&first, &case.run(gpu, LAYOUTS[repeat % 2]));
+        }
+    }
+}
+
+#[test]
+fn a_sample_alone_equals_the_sample_in_a_batch() {
+    let Some(gpu) = gpu() else { return };
+    let case = Case::new([23, 3, 33, 35, 6], Kind::Rank);
+    let all = case.run(gpu, Layout::Separate);
+    for sample in [0, 1, 7, 22] {
+        let mut alone = Case::new([1, 3, 33, 35, 6], Kind::Rank);
+        let part = |values: &[f32], width: usize| values[sample * width..][..width].to_vec();
+        (alone.a, alone.b_t) = (case.a.clone(), case.b_t.clone());
+        (alone.x, alone.gates) = (part(&case.x, 99), part(&case.gates, 6));
+        (alone.y, alone.dy) = (part(&case.y, 105), part(&case.dy, 105));
+        let one = alone.run(gpu, Layout::OneBuffer);
+        assert_same_bits("y", &one.y, &part(&all.y, 105));
+        assert_same_bits("dx", &one.dx, &part(&all.dx, 99));
+        assert_same_bits("dgate", &one.dgate, &part(&all.dgate, 6));
+    }
+}
+
+/// Numbers whose bits an addition of 0 would change, or hide.
+fn awkward(count: usize) -> Vec<f32> {
+    let bits = [0x8000_0000, 0x7fc0_1234, 0x7f80_0000, 0xff80_0000, 0x0000_0001, 0x3f80_0000, 0xffc0_4321, 0];
+    (0..count).map(|i| f32::from_bits(bits[i % bits.len()])).collect()
+}
+
+#[test]
+fn off_is_off_bit_for_bit() {
+    let Some(gpu) = gpu() else { return };
+    for kind in KINDS {
+        let mut case = Case::new([5, 3, 9, 10, 5], kind);
+        case.y = awkward(case.y.len());
+        let mut b_is_zero = case.clone();
+        b_is_zero.b_t.fill(0.0);
+        b_is_zero.b_t[3] = -0.0;
+        assert_same_bits("B = 0", &b_is_zero.run(gpu, Layout::Separate).y, &case.y);
+        case.x[4] = f32::INFINITY;
+        case.gates.iter_mut().take(1).for_each(|gate| *gate = f32::NAN);
+        for lambda in [0.0, -0.0] {
+            for lambda_in_buffer in [false, true] {
+                let off = Case { lambda, lambda_in_buffer, ..case.clone() };
+                for layout in LAYOUTS {
+                    assert_same_bits("lambda = 0", &off.run(gpu, layout).y, &case.y);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_host_lambda_of_zero_zeroes_what_it_replaces_and_still_gives_dlambda() {
+    let Some(gpu) = gpu() else { return };
+    for (kind, lambda_in_buffer) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let case = Case { lambda: 0.0, lambda_in_buffer, ..Case::new([4, 3, 6, 7, 5], kind) };
+        let actual = case.run(gpu, Layout::OneBuffer);
+        for values in [&actual.dx, &actual.da, &actual.db_t, &actual.dgate] {
+            assert!(values.iter().all(|value| *value == 0.0));
+        }
+        let (expected, bounds) = (case.reference(&case.wide()), case.bounds());
+        assert_close("dlambda", &actual.dlambda, &expected.dlambda, &bounds.dlambda);
+        assert!(actual.dlambda[0] != 0.0);
+    }
+}
+
+#[test]
+fn accumulation_adds_and_a_zero_lambda_leaves_what_is_there() {
+    let Some(gpu) = gpu() else { return };
+    let op =
+        Lora::new(&LoraDesc { inputs: 2, outputs: 1, rank: 1, alpha: 1.0, ..Default::default() }).unwrap();
+    for lambda in [2.0, 0.0] {
+        let mut t = Tensors::new(gpu, Layout::OneBuffer);
+        let x = t.f32([1, 1, 2], &[1.0, 2.0]);
+        let a = t.f32([1, 1, 2], &[3.0, 4.0]);
+        let b_t = t.f32([1, 1, 1], &[5.0]);
+        let gate = t.f32([1, 1, 1], &[0.5]);
+        let dy = t.f32([1, 1, 1], &[10.0]);
+        let dx = t.f32([1, 1, 2], &[0.25, -0.0]);
+        let da = t.f32([1, 1, 2], &[0.25, 0.5]);
+        let db_t = t.f32([1, 1, 1], &[0.25]);
+        let dgate = t.f32([1, 1, 1], &[0.25]);
+        let dlambda = t.f32([1, 1, 1], &[0.25]);
+        let mode = Mode::Accumulate;
+        let gates = Gate::Scalar(t.view(gate));
+        let args = Backward {
+            dx: Some(t.view(dx)),
+            da: Some(t.view(da)),
+            db_t: Some(t.view(db_t)),
+            dgate: Some(t.view(dgate)),
+            dlambda: Some(t.view(dlambda)),
+            dx_mode: mode,
+            parameter_mode: mode,
+            condition_mode: mode,
+            ..backward(t.view(x), t.view(dy), t.view(a), t.view(b_t), gates, Knob::Host(lambda), None)
+        };
+        t.run(|recorder| op.backward(recorder, &args)).unwrap();
+        // h = 11, u = 50.
+        let on = f32::from(lambda != 0.0);
+        assert_same_bits("dx", &t.read(dx), &[0.25 + on * 150.0, if on == 1.0 { 200.0 } else { -0.0 }]);
+        assert_eq!(t.read(da), [0.25 + on * 50.0, 0.5 + on * 100.0]);
+        assert_eq!(t.read(db_t), [0.25 + on * 110.0]);
+        assert_eq!(t.read(dgate), [0.25 + on * 1100.0]);
+        assert_eq!(t.read(dlambda), [0.25 + 275.0]);
+    }
+}
+
+#[test]
+fn sums_over_200_000_rows_are_whole() {
+    let Some(gpu) = gpu() else { return };
+    Case::new([1, 200_000, 3, 2, 2], Kind::Rank).check(gpu, Layout::Separate);
+    Case::new([200_000, 1, 2, 3, 1], Kind::Scalar).check(gpu, Layout::Separate);
+}
+
+#[test]
+fn a_batch_beyond_the_binding_limit_gives_the_same_bits() {
+    let Some(whole) = gpu() else { return };
+    let limits = wgpu::Limits { max_storage_buffer_binding_size: 32 << 10, ..Default::default() };
+    let options = OpenOptions { limits: Some(limits), ..Default::default() };
+    let small: &'static Gpu = Box::leak(Box::new(pollster::block_on(Gpu::open(&options)).unwrap()));
+    for kind in KINDS {
+        // Many samples; samples that fill several bindings each; one sample.
+        for shape in [[601, 5, 7, 6, 3], [2, 1_500, 6, 7, 7], [1, 3_001, 7, 7, 4]] {
+            let case = Case::new(shape, kind);
+            let expected = case.run(whole, Layout::Separate);
+            for layout in LAYOUTS {
+                assert_same_results(&expected, &case.run(small, layout));
+            }
+        }
+    }
+}
+
+#[test]
+fn class_tokens_can_be_skipped_by_strides() {
+    let Some(gpu) = gpu() else { return };
+    let case = Case::new([4, 3, 6, 7, 5], Kind::Rank);
+    let expected = case.run(gpu, Layout::Separate).y;
+    let with_class_token = |values: &[f32], width: usize| -> Vec<f32> {
+        values.chunks(3 * width).flat_map(|sample| [vec![9.0; width], sample.to_vec()].concat()).collect()
+    };
+    let mut t = Tensors::new(gpu, Layout::Separate);
+    let x = t.f32([4, 4, 6], &with_class_token(&case.x, 6));
+    let y = t.f32([4, 4, 7], &with_class_token(&case.y, 7));
+    let (a, b_t) = (t.f32([5, 1, 6], &case.a), t.f32([5, 1, 7], &case.b_t));
+    let gates = t.f32([4, 1, 5], &case.gates);
+    let skip = |tensor| {
+        let view: View<'_> = t.view(tensor);
+        View { offset: view.offset + u64::from(view.row_stride) * 4, shape: [4, 3, view.shape[2]], ..view }
+    };
+    let gate = Gate::Rank(t.view(gates));
+    let lambda = Knob::Host(case.lambda);
+    let (a, b_t) = (t.view(a), t.view(b_t));
+    t.run(|recorder| {
+        case.op().forward(recorder, &Forward { x: skip(x), a, b_t, gate, lambda, y: skip(y), h: None })
+    })
+    .unwrap();
+    assert_same_bits("y", &t.read(y), &with_class_token(&expected, 7));
+}
+
+#[test]
+fn an_empty_batch_records_only_zeros() {
+    let Some(gpu) = gpu() else { return };
+    let op = Lora::new(&LoraDesc { inputs: 2, outputs: 3, rank: 4, ..Default::default() }).unwrap();
+    let mut t = Tensors::new(gpu, Layout::Separate);
+    let (x, dy) = (t.f32([0, 1, 2], &[]), t.f32([0, 1, 3], &[]));
+    let (a, b_t) = (t.f32([4, 1, 2], &[1.0; 8]), t.f32([4, 1, 3], &[1.0; 12]));
+    let (da, dlambda) = (t.poisoned([4, 1, 2]), t.poisoned([1, 1, 1]));
+    let (x, dy, a, b_t) = (t.view(x), t.view(dy), t.view(a), t.view(b_t));
+    let args = Backward {
+        da: Some(t.view(da)),
+        dlambda: Some(t.view(dlambda)),
+        ..backward(x, dy, a, b_t, Gate::None, Knob::default(), None)
+    };
+    t.run(|recorder| op.backward(recorder, &args)).unwrap();
+    assert_eq!((t.read(da), t.read(dlambda)), (vec![0.0; 8], vec![0.0]));
+}
+
+#[test]
+fn bad_arguments_are_refused_by_name() {
+    let Some(gpu) = gpu() else { return };
+    let mut t = Tensors::new(gpu, Layout::OneBuffer);
+    let x = t.f32([2, 2, 3], &[0.0; 12]);
+    let y = t.poisoned([2, 2, 4]);
+    let (a, b_t) = (t.f32([5, 1, 3], &[0.0; 15]), t.f32([5, 1, 4], &[0.0; 20]));
+    let gates = t.f32([2, 1, 5], &[1.0; 10]);
+    let op = Lora::new(&LoraDesc { inputs: 3, outputs: 4, rank: 5, ..Default::default() }).unwrap();
+    let (x, a, b_t) = (t.view(x), t.view(a), t.view(b_t));
+    let gate = Gate::Rank(t.view(gates));
+    let good = Forward { x, a, b_t, gate, lambda: Knob::Host(1.0), y: t.view(y), h: None };
+    let message = |args: Forward<'_>| t.run(|recorder| op.forward(recorder, &args)).unwrap_err().to_string();
+    assert!(message(Forward { a: b_t, ..good }).contains("`a`"));
+    assert!(message(Forward { b_t: a, ..good }).contains("`b_t`"));
+    assert!(message(Forward { gate: Gate::Scalar(t.view(gates)), ..good }).contains("`gate`"));
+    assert!(message(Forward { lambda: Knob::Host(f32::NAN), ..good }).contains("`lambda`"));
+    assert!(message(Forward { h: Some(t.view(y)), ..good }).contains("`h`"));
+    assert!(
+        message(Forward { y: View { buffer: x.buffer, offset: x.offset, ..t.view(y) }, ..good })
+            .contains("overlap")
+    );
+    let args = Backward {
+        dgate: Some(t.view(gates)),
+        ..backward(x, t.view(y), a, b_t, Gate::None, Knob::default(), None)
+    };
+    let refused = t.run(|recorder| op.backward(recorder, &args)).unwrap_err().to_string();
+    assert!(refused.contains("`dgate`"));
+    assert!(t.read(y).iter().all(|value| value.to_bits() == POISON), "nothing may have been recorded");
+    for desc in [
+        LoraDesc { inputs: 0, outputs: 1, ..Default::default() },
+        LoraDesc { inputs: 1, outputs: 1, rank: 0, ..Default::default() },
+        LoraDesc { inputs: 1, outputs: 1, alpha: f32::INFINITY, ..Default::default() },
+    ] {
+        assert!(Lora::new(&desc).is_err());
+    }
+}
