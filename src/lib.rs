@@ -5,6 +5,7 @@ mod error;
 pub mod gpu;
 pub mod linear;
 pub mod lora;
+pub mod loss;
 pub mod records;
 
 pub use error::Error;

@@ -1,4 +1,7 @@
-//! Sums as a tree, in the order of `shaders/common/reduce.wgsl`; bit-equal.
+//! Sums in the kernels' order: as a tree over a workgroup's lanes (`shaders/common/reduce.wgsl`), bit-equal, and
+//! over the rows of a batch (`shaders/reduce/column_sum.wgsl`, then `shaders/reduce/sum_chunks.wgsl`).
+
+use crate::gpu::reduce::Chunks;
 
 /// The sum of a power of two of lanes, as a workgroup adds them: halves onto each other.
 ///
@@ -28,6 +31,18 @@ fn fold(lanes: &[f32], join: impl Fn(f32, f32) -> f32) -> f32 {
         lanes.iter_mut().zip(upper).for_each(|(low, high)| *low = join(*low, high));
     }
     lanes[0]
+}
+
+/// `out[n] = Σ_i x[i, n]`, chunks of rows in order, cut as the kernel cuts them.
+pub fn column_sum(x: &[f32], width: usize) -> Vec<f32> {
+    let mut out = vec![0.0; width];
+    let rows = Chunks::new((x.len() / width) as u64, width as u64).rows as usize;
+    for chunk in x.chunks(rows * width) {
+        for (n, total) in out.iter_mut().enumerate() {
+            *total += chunk.chunks_exact(width).fold(0.0, |sum, row| sum + row[n]);
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! | `y[i, n] = Σ_k x[i, k] W[n, k] + b[n]` | `shaders/linear/rows.wgsl` | [`twin::rows`] |
 //! | `dx[i, k] = Σ_n dy[i, n] W[n, k]` | `shaders/linear/rows.wgsl`, W read through swapped strides | [`twin::rows`] |
 //! | `dW[n, k] = Σ_i dy[i, n] x[i, k]` | `shaders/linear/outer.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::outer`] |
-//! | `db[n] = Σ_i dy[i, n]` | `shaders/reduce/column_sum.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::column_sum`] |
+//! | `db[n] = Σ_i dy[i, n]` | `shaders/reduce/column_sum.wgsl`, then `reduce/sum_chunks.wgsl` | [`column_sum`](crate::common::reduce::column_sum) |
 //! | `SiLU(x) = x σ(x)` | `shaders/linear/silu.wgsl` | [`twin::silu`] |
 //!
 //! Tests: `tests/gpu/linear.rs`.

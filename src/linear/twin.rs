@@ -35,18 +35,6 @@ pub fn outer(dy: &[f32], outputs: usize, x: &[f32], inputs: usize) -> Vec<f32> {
     out
 }
 
-/// `out[n] = Σ_i x[i, n]`, chunks of rows in order, cut as the kernel cuts them.
-pub fn column_sum(x: &[f32], width: usize) -> Vec<f32> {
-    let mut out = vec![0.0; width];
-    let rows = Chunks::new((x.len() / width) as u64, width as u64).rows as usize;
-    for chunk in x.chunks(rows * width) {
-        for (n, total) in out.iter_mut().enumerate() {
-            *total += chunk.chunks_exact(width).fold(0.0, |sum, row| sum + row[n]);
-        }
-    }
-    out
-}
-
 /// SiLU of every element.
 pub fn silu(x: &[f32]) -> Vec<f32> {
     x.iter().map(|&x| numeric::silu(x)).collect()

@@ -7,4 +7,5 @@
 mod common;
 mod linear;
 mod lora;
+mod loss;
 mod support;

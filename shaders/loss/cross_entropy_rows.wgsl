@@ -1,0 +1,68 @@
+// Per row of the cross-entropy: terms[row] = (w·ce, w, lse) with ce = lse(z) − z_y, lse from the row's maximum.
+// An ignored label gives (0, 0, lse); a label beyond the classes counts as ignored and is counted in `status`.
+// WEIGHTED takes w = weights[y], else w = 1.
+//
+// logits: [rows, classes]; labels: [rows, 1]; weights: [classes]; terms: [rows, 3], contiguous; status: [1].
+// One invocation per row; loops 2 · classes. Twin: `cross_entropy_rows` in src/loss/twin.rs.
+
+#import common/view
+#import common/numeric
+
+struct Params {
+    logits: Rows,
+    labels: Rows,
+    rows: u32,
+    classes: u32,
+    weights_start: u32,
+    terms_start: u32,
+    ignore: u32,
+    status_start: u32,
+    pad0: u32,
+    pad1: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+@group(0) @binding(3) var<storage, read> weights: array<f32>;
+@group(0) @binding(4) var<storage, read_write> terms: array<f32>;
+@group(0) @binding(5) var<storage, read_write> status: array<atomic<u32>>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = flat_group(group, groups) * 64u + lane;
+    if row >= params.rows {
+        return;
+    }
+    let at = row_start(params.logits, row);
+    var top = logits[at];
+    for (var c = 1u; c < params.classes; c++) {
+        top = max(top, logits[at + c]);
+    }
+    var sum = 0.0;
+    for (var c = 0u; c < params.classes; c++) {
+        sum += safe_exp(logits[at + c] - top);
+    }
+    let lse = top + log(sum);
+    let label = labels[row_start(params.labels, row)];
+    var weight = 0.0;
+    var term = 0.0;
+    if label < params.classes {
+#if WEIGHTED
+        weight = weights[params.weights_start + label];
+#else
+        weight = 1.0;
+#endif
+        term = weight * (lse - logits[at + label]);
+    } else if label != params.ignore {
+        atomicAdd(&status[params.status_start], 1u);
+    }
+    let out = params.terms_start + row * 3u;
+    terms[out] = term;
+    terms[out + 1u] = weight;
+    terms[out + 2u] = lse;
+}

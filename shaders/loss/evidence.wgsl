@@ -1,0 +1,98 @@
+// Evidence regularizer: what the image alone settles must not be overturned by metadata.
+// p = softmax with metadata, q = softmax without; per row
+//   J = ½ Σ_c (p − q)(log p − log q),  w = clamp(1 − H(q)/ln C, 0, 1),  term = w · max(0, J − τ) / rows.
+// GRADIENT: dz_p = factor · w · [J > τ] · ½ (p_c((lp_c − lq_c) − Σ_j p_j(lp_j − lq_j)) + p_c − q_c); w is constant.
+// BOTH: the same for q. ACCUMULATE adds to what the gradients hold.
+//
+// p, q (logits), dp, dq: [rows, classes]; terms: [rows, 1], contiguous.
+// One invocation per row; loops 5 · classes. Twin: `evidence` in src/loss/twin.rs.
+
+#import common/view
+#import common/numeric
+
+struct Params {
+    p: Rows,
+    q: Rows,
+    dp: Rows,
+    dq: Rows,
+    rows: u32,
+    classes: u32,
+    terms_start: u32,
+    threshold: f32,
+    per_row: f32,     // 1 / rows of the whole batch
+    factor: f32,      // β · upstream / rows of the whole batch
+    inverse_log: f32, // 1 / ln C
+    pad0: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> p: array<f32>;
+@group(0) @binding(2) var<storage, read> q: array<f32>;
+@group(0) @binding(3) var<storage, read_write> terms: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dp: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dq: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = flat_group(group, groups) * 64u + lane;
+    if row >= params.rows {
+        return;
+    }
+    let p_at = row_start(params.p, row);
+    let q_at = row_start(params.q, row);
+    var tops = vec2<f32>(p[p_at], q[q_at]);
+    for (var c = 1u; c < params.classes; c++) {
+        tops = max(tops, vec2<f32>(p[p_at + c], q[q_at + c]));
+    }
+    var sums = vec2<f32>(0.0);
+    for (var c = 0u; c < params.classes; c++) {
+        sums += vec2<f32>(safe_exp(p[p_at + c] - tops.x), safe_exp(q[q_at + c] - tops.y));
+    }
+    let lse = tops + log(sums);
+    var divergence = 0.0;
+    var entropy = 0.0;
+    var p_mean = 0.0; // Σ p (lp − lq)
+    var q_mean = 0.0; // Σ q (lp − lq)
+    for (var c = 0u; c < params.classes; c++) {
+        let logs = vec2<f32>(p[p_at + c], q[q_at + c]) - lse;
+        let probabilities = vec2<f32>(safe_exp(logs.x), safe_exp(logs.y));
+        let gap = logs.x - logs.y;
+        divergence = fma(probabilities.x - probabilities.y, gap, divergence);
+        entropy = fma(-probabilities.y, logs.y, entropy);
+        p_mean = fma(probabilities.x, gap, p_mean);
+        q_mean = fma(probabilities.y, gap, q_mean);
+    }
+    let excess = 0.5 * divergence - params.threshold;
+    let weight = clamp(1.0 - entropy * params.inverse_log, 0.0, 1.0);
+    terms[params.terms_start + row] = weight * max(0.0, excess) * params.per_row;
+#if GRADIENT
+    let factor = select(0.0, params.factor * weight * 0.5, excess > 0.0);
+    let dp_at = row_start(params.dp, row);
+    let dq_at = row_start(params.dq, row);
+    for (var c = 0u; c < params.classes; c++) {
+        let logs = vec2<f32>(p[p_at + c], q[q_at + c]) - lse;
+        let probabilities = vec2<f32>(safe_exp(logs.x), safe_exp(logs.y));
+        let gap = logs.x - logs.y;
+        let apart = probabilities.x - probabilities.y;
+        let to_p = factor * fma(probabilities.x, gap - p_mean, apart);
+#if BOTH
+        let to_q = -factor * fma(probabilities.y, gap - q_mean, apart);
+#endif
+#if ACCUMULATE
+        dp[dp_at + c] += to_p;
+#if BOTH
+        dq[dq_at + c] += to_q;
+#endif
+#else
+        dp[dp_at + c] = to_p;
+#if BOTH
+        dq[dq_at + c] = to_q;
+#endif
+#endif
+    }
+#endif
+}

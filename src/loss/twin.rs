@@ -1,0 +1,86 @@
+//! CPU twins of the loss kernels, with the kernels' order of sums.
+
+use crate::common::numeric::safe_exp;
+use crate::common::reduce::column_sum;
+
+/// A loss with its gradient.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loss {
+    /// The loss.
+    pub value: f32,
+    /// Gradients, one per differentiable input.
+    pub gradients: Vec<Vec<f32>>,
+}
+
+/// log Σ exp of a row, from its maximum.
+fn log_sum_exp(row: &[f32]) -> f32 {
+    let top = row.iter().copied().fold(row[0], f32::max);
+    top + row.iter().fold(0.0, |sum, &z| sum + safe_exp(z - top)).ln()
+}
+
+/// `a / b`, or 0 where b is 0.
+pub fn ratio(a: f32, b: f32) -> f32 {
+    if b == 0.0 { 0.0 } else { a / b }
+}
+
+/// Cross-entropy and `scale` times its gradient; labels beyond the classes are ignored.
+pub fn cross_entropy(
+    logits: &[f32],
+    classes: usize,
+    labels: &[u32],
+    weights: Option<&[f32]>,
+    scale: f32,
+) -> Loss {
+    let mut terms = Vec::new();
+    let mut lses = Vec::new();
+    for (row, &label) in logits.chunks_exact(classes).zip(labels) {
+        let lse = log_sum_exp(row);
+        let counted = (label as usize) < classes;
+        let weight = if counted { weights.map_or(1.0, |weights| weights[label as usize]) } else { 0.0 };
+        terms.extend([if counted { weight * (lse - row[label as usize]) } else { 0.0 }, weight]);
+        lses.push(lse);
+    }
+    let totals = column_sum(&terms, 2);
+    let gradient = |row: usize, c: usize| {
+        let weight = terms[row * 2 + 1];
+        if weight == 0.0 || totals[1] == 0.0 {
+            return 0.0;
+        }
+        let probability = safe_exp(logits[row * classes + c] - lses[row]);
+        scale * weight / totals[1] * (probability - f32::from(labels[row] as usize == c))
+    };
+    let dlogits = (0..logits.len()).map(|i| gradient(i / classes, i % classes)).collect();
+    Loss { value: ratio(totals[0], totals[1]), gradients: vec![dlogits] }
+}
+
+/// Evidence regularizer with `scale` times its gradients for p and for q.
+pub fn evidence(p: &[f32], q: &[f32], classes: usize, threshold: f32, scale: f32) -> Loss {
+    let rows = (p.len() / classes) as f32;
+    let mut terms = Vec::new();
+    let (mut dp, mut dq) = (Vec::new(), Vec::new());
+    for (p, q) in p.chunks_exact(classes).zip(q.chunks_exact(classes)) {
+        let (lse_p, lse_q) = (log_sum_exp(p), log_sum_exp(q));
+        let (mut divergence, mut entropy, mut p_mean, mut q_mean) = (0.0, 0.0, 0.0, 0.0);
+        let parts = |c: usize| {
+            let (lp, lq) = (p[c] - lse_p, q[c] - lse_q);
+            (safe_exp(lp), safe_exp(lq), lp - lq, lq)
+        };
+        for c in 0..classes {
+            let (pc, qc, gap, lq) = parts(c);
+            divergence = (pc - qc).mul_add(gap, divergence);
+            entropy = (-qc).mul_add(lq, entropy);
+            p_mean = pc.mul_add(gap, p_mean);
+            q_mean = qc.mul_add(gap, q_mean);
+        }
+        let excess = 0.5f32.mul_add(divergence, -threshold);
+        let weight = (1.0 - entropy * (1.0 / (classes as f32).ln())).clamp(0.0, 1.0);
+        terms.push(weight * excess.max(0.0) * (1.0 / rows));
+        let factor = if excess > 0.0 { scale / rows * weight * 0.5 } else { 0.0 };
+        for c in 0..classes {
+            let (pc, qc, gap, _) = parts(c);
+            dp.push(factor * pc.mul_add(gap - p_mean, pc - qc));
+            dq.push(-factor * qc.mul_add(gap - q_mean, pc - qc));
+        }
+    }
+    Loss { value: column_sum(&terms, 1)[0], gradients: vec![dp, dq] }
+}
