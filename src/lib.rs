@@ -6,6 +6,7 @@ pub mod gpu;
 pub mod linear;
 pub mod lora;
 pub mod loss;
+pub mod optim;
 pub mod records;
 
 pub use error::Error;

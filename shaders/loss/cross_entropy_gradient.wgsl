@@ -1,7 +1,7 @@
 // dz[row, c] = scale · w_y / Σw · (softmax(z)_c − [c = y]); 0 for ignored rows and where nothing counts.
 // ACCUMULATE adds to what dz holds.
 //
-// logits, dlogits: [rows, classes]; labels: [rows, 1]; terms: [rows, 3] from cross_entropy_rows; totals: their sums.
+// logits, dlogits: [rows, classes]; labels: [rows, 1]; terms: [rows, 4] from cross_entropy_rows; totals: their sums.
 // One invocation per element. Twin: `cross_entropy` in src/loss/twin.rs.
 
 #import common/view
@@ -40,12 +40,12 @@ fn main(
     if row >= params.rows {
         return;
     }
-    let term = params.terms_start + row * 3u;
+    let term = params.terms_start + row * 4u;
     let total = totals[params.totals_start + 1u];
     let weight = terms[term + 1u];
     var gradient = 0.0;
     if weight != 0.0 && total != 0.0 {
-        let probability = safe_exp(logits[row_start(params.logits, row) + class_id] - terms[term + 2u]);
+        let probability = safe_exp((logits[row_start(params.logits, row) + class_id] - terms[term + 2u]) - terms[term + 3u]);
         let hit = f32(labels[row_start(params.labels, row)] == class_id);
         gradient = params.scale * weight / total * (probability - hit);
     }

@@ -1,8 +1,9 @@
-// Per row of the cross-entropy: terms[row] = (w·ce, w, lse) with ce = lse(z) − z_y, lse from the row's maximum.
-// An ignored label gives (0, 0, lse); a label beyond the classes counts as ignored and is counted in `status`.
+// Per row of the cross-entropy: terms[row] = (w·ce, w, top, log Σ e^(z − top)), top the row's maximum and
+// ce = (top − z_y) + log Σ e^(z − top): two parts, so that a large common offset of the logits costs nothing.
+// An ignored label gives w = 0; a label beyond the classes counts as ignored and is counted in `status`.
 // WEIGHTED takes w = weights[y], else w = 1.
 //
-// logits: [rows, classes]; labels: [rows, 1]; weights: [classes]; terms: [rows, 3], contiguous; status: [1].
+// logits: [rows, classes]; labels: [rows, 1]; weights: [classes]; terms: [rows, 4], contiguous; status: [1].
 // One invocation per row; loops 2 · classes. Twin: `cross_entropy_rows` in src/loss/twin.rs.
 
 #import common/view
@@ -47,7 +48,7 @@ fn main(
     for (var c = 0u; c < params.classes; c++) {
         sum += safe_exp(logits[at + c] - top);
     }
-    let lse = top + log(sum);
+    let log_sum = log(sum);
     let label = labels[row_start(params.labels, row)];
     var weight = 0.0;
     var term = 0.0;
@@ -57,12 +58,13 @@ fn main(
 #else
         weight = 1.0;
 #endif
-        term = weight * (lse - logits[at + label]);
+        term = weight * ((top - logits[at + label]) + log_sum);
     } else if label != params.ignore {
         atomicAdd(&status[params.status_start], 1u);
     }
-    let out = params.terms_start + row * 3u;
+    let out = params.terms_start + row * 4u;
     terms[out] = term;
     terms[out + 1u] = weight;
-    terms[out + 2u] = lse;
+    terms[out + 2u] = top;
+    terms[out + 3u] = log_sum;
 }

@@ -52,13 +52,13 @@ fn main(
     for (var c = 0u; c < params.classes; c++) {
         sums += vec2<f32>(safe_exp(p[p_at + c] - tops.x), safe_exp(q[q_at + c] - tops.y));
     }
-    let lse = tops + log(sums);
+    let log_sums = log(sums);
     var divergence = 0.0;
     var entropy = 0.0;
     var p_mean = 0.0; // Σ p (lp − lq)
     var q_mean = 0.0; // Σ q (lp − lq)
     for (var c = 0u; c < params.classes; c++) {
-        let logs = vec2<f32>(p[p_at + c], q[q_at + c]) - lse;
+        let logs = (vec2<f32>(p[p_at + c], q[q_at + c]) - tops) - log_sums;
         let probabilities = vec2<f32>(safe_exp(logs.x), safe_exp(logs.y));
         let gap = logs.x - logs.y;
         divergence = fma(probabilities.x - probabilities.y, gap, divergence);
@@ -74,7 +74,7 @@ fn main(
     let dp_at = row_start(params.dp, row);
     let dq_at = row_start(params.dq, row);
     for (var c = 0u; c < params.classes; c++) {
-        let logs = vec2<f32>(p[p_at + c], q[q_at + c]) - lse;
+        let logs = (vec2<f32>(p[p_at + c], q[q_at + c]) - tops) - log_sums;
         let probabilities = vec2<f32>(safe_exp(logs.x), safe_exp(logs.y));
         let gap = logs.x - logs.y;
         let apart = probabilities.x - probabilities.y;

@@ -4,7 +4,14 @@ use super::Kernel;
 
 /// Every kernel that ships, room by room.
 pub fn kernels() -> Vec<&'static Kernel> {
-    [super::reduce::KERNELS, crate::linear::KERNELS, crate::lora::KERNELS, crate::loss::KERNELS].concat()
+    [
+        super::reduce::KERNELS,
+        crate::linear::KERNELS,
+        crate::lora::KERNELS,
+        crate::loss::KERNELS,
+        crate::optim::KERNELS,
+    ]
+    .concat()
 }
 
 macro_rules! files {

@@ -107,8 +107,8 @@ struct EvidenceParams {
     pad: u32,
 }
 
-/// Columns of the per-row terms of the cross-entropy: w·ce, w, lse.
-const TERMS: u32 = 3;
+/// Columns of the per-row terms of the cross-entropy: w·ce, w, top, log Σ e^(z − top).
+const TERMS: u32 = 4;
 
 pub(super) fn cross_entropy(recorder: &mut Recorder<'_>, args: &CrossEntropy<'_>) -> Result<(), Error> {
     let rows = args.logits.rows() as u32;

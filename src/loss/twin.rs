@@ -12,10 +12,10 @@ pub struct Loss {
     pub gradients: Vec<Vec<f32>>,
 }
 
-/// log Σ exp of a row, from its maximum.
-fn log_sum_exp(row: &[f32]) -> f32 {
+/// A row's maximum and log Σ e^(z − maximum): two parts, so that a large common offset costs nothing.
+fn top_and_log_sum(row: &[f32]) -> [f32; 2] {
     let top = row.iter().copied().fold(row[0], f32::max);
-    top + row.iter().fold(0.0, |sum, &z| sum + safe_exp(z - top)).ln()
+    [top, row.iter().fold(0.0, |sum, &z| sum + safe_exp(z - top)).ln()]
 }
 
 /// `a / b`, or 0 where b is 0.
@@ -32,13 +32,13 @@ pub fn cross_entropy(
     scale: f32,
 ) -> Loss {
     let mut terms = Vec::new();
-    let mut lses = Vec::new();
+    let mut parts = Vec::new();
     for (row, &label) in logits.chunks_exact(classes).zip(labels) {
-        let lse = log_sum_exp(row);
+        let [top, log_sum] = top_and_log_sum(row);
         let counted = (label as usize) < classes;
         let weight = if counted { weights.map_or(1.0, |weights| weights[label as usize]) } else { 0.0 };
-        terms.extend([if counted { weight * (lse - row[label as usize]) } else { 0.0 }, weight]);
-        lses.push(lse);
+        terms.extend([if counted { weight * ((top - row[label as usize]) + log_sum) } else { 0.0 }, weight]);
+        parts.push([top, log_sum]);
     }
     let totals = column_sum(&terms, 2);
     let gradient = |row: usize, c: usize| {
@@ -46,7 +46,8 @@ pub fn cross_entropy(
         if weight == 0.0 || totals[1] == 0.0 {
             return 0.0;
         }
-        let probability = safe_exp(logits[row * classes + c] - lses[row]);
+        let [top, log_sum] = parts[row];
+        let probability = safe_exp((logits[row * classes + c] - top) - log_sum);
         scale * weight / totals[1] * (probability - f32::from(labels[row] as usize == c))
     };
     let dlogits = (0..logits.len()).map(|i| gradient(i / classes, i % classes)).collect();
@@ -59,10 +60,10 @@ pub fn evidence(p: &[f32], q: &[f32], classes: usize, threshold: f32, scale: f32
     let mut terms = Vec::new();
     let (mut dp, mut dq) = (Vec::new(), Vec::new());
     for (p, q) in p.chunks_exact(classes).zip(q.chunks_exact(classes)) {
-        let (lse_p, lse_q) = (log_sum_exp(p), log_sum_exp(q));
+        let ([top_p, log_p], [top_q, log_q]) = (top_and_log_sum(p), top_and_log_sum(q));
         let (mut divergence, mut entropy, mut p_mean, mut q_mean) = (0.0, 0.0, 0.0, 0.0);
         let parts = |c: usize| {
-            let (lp, lq) = (p[c] - lse_p, q[c] - lse_q);
+            let (lp, lq) = ((p[c] - top_p) - log_p, (q[c] - top_q) - log_q);
             (safe_exp(lp), safe_exp(lq), lp - lq, lq)
         };
         for c in 0..classes {

@@ -8,4 +8,5 @@ mod common;
 mod linear;
 mod lora;
 mod loss;
+mod optim;
 mod support;

@@ -1,0 +1,158 @@
+//! Recording of the optimiser's kernels.
+
+use super::{AdamWDesc, OP, Slot};
+use crate::Error;
+use crate::gpu::reduce::{Mode, sum_chunks};
+use crate::gpu::{Binding, Dispatch, Kernel, Recorder, Rows, View};
+use bytemuck::{Pod, Zeroable};
+
+static SQUARE_SUM: Kernel = Kernel {
+    name: "optim/square_sum",
+    source: include_str!("../../shaders/optim/square_sum.wgsl"),
+    storage: &[Binding::Read, Binding::Write],
+    params_bytes: size_of::<SquareSum>(),
+    flags: &[&[]],
+    loop_bound: "256, doubled until 16,384 chunks suffice",
+    when: "first stage of the gradient norm",
+};
+
+static ADAMW: Kernel = Kernel {
+    name: "optim/adamw",
+    source: include_str!("../../shaders/optim/adamw.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Write, Binding::Write, Binding::Write],
+    params_bytes: size_of::<AdamWParams>(),
+    flags: &[&[], &["CLIP"]],
+    loop_bound: "1",
+    when: "every optimiser step",
+};
+
+pub(crate) const KERNELS: &[&Kernel] = &[&SQUARE_SUM, &ADAMW];
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct SquareSum {
+    x: Rows,
+    count: u32,
+    width: u32,
+    chunk_len: u32,
+    partial_start: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct AdamWParams {
+    gradient: Rows,
+    theta: Rows,
+    m: Rows,
+    v: Rows,
+    rows: u32,
+    width: u32,
+    norm_start: u32,
+    max_norm: f32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    step: f32,
+    decay: f32,
+    inverse_c2: f32,
+    pad: [u32; 2],
+}
+
+/// Elements of one chunk of a squared sum over `count` elements: the second stage stays short.
+pub(super) fn chunk_len(count: u64) -> u32 {
+    let mut len = 256;
+    while count.div_ceil(u64::from(len)) > 16_384 {
+        len *= 2;
+    }
+    len
+}
+
+/// Records ‖·‖² over all views, chunk after chunk and view after view.
+pub(super) fn square_norm(
+    recorder: &mut Recorder<'_>,
+    views: &[View<'_>],
+    out: &View<'_>,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let elements = |view: &View<'_>| view.rows() * u64::from(view.width());
+    let chunk_len = chunk_len(views.iter().map(elements).sum());
+    let chunks: Vec<u32> =
+        views.iter().map(|view| elements(view).div_ceil(chunk_len.into()) as u32).collect();
+    let total = chunks.iter().sum();
+    let scratch = recorder.scratch(u64::from(total) * 4);
+    let partials = View::vector(&scratch, total);
+    let mut start = 0;
+    for (view, chunks) in views.iter().zip(chunks) {
+        let (x, part) = (view.bind(alignment), partials.bind(alignment));
+        let params = SquareSum {
+            x: x.rows,
+            count: elements(view) as u32,
+            width: view.width(),
+            chunk_len,
+            partial_start: part.rows.start + start,
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &SQUARE_SUM,
+            flags: &[],
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[x, part],
+            groups: u64::from(chunks).div_ceil(64),
+            iterations: chunk_len.into(),
+        })?;
+        start += chunks;
+    }
+    sum_chunks(recorder, &partials, total, out, Mode::Overwrite, (1.0, None))
+}
+
+/// Which step, and how long.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub number: u32,
+    pub learning_rate: f32,
+}
+
+pub(super) fn adamw(
+    recorder: &mut Recorder<'_>,
+    desc: &AdamWDesc,
+    slot: &Slot<'_>,
+    step: Step,
+    square_norm: Option<&View<'_>>,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let correction = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(step.number));
+    let rate = f64::from(step.learning_rate);
+    let flags: &[&str] = if desc.max_norm.is_some() { &["CLIP"] } else { &[] };
+    for range in recorder.gpu().row_chunks(OP, &[slot.gradient, slot.theta, slot.m, slot.v], 1)? {
+        let [gradient, theta, m, v] = [slot.gradient, slot.theta, slot.m, slot.v]
+            .map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let norm = square_norm.map_or(gradient, |norm| norm.bind(alignment));
+        let params = AdamWParams {
+            gradient: gradient.rows,
+            theta: theta.rows,
+            m: m.rows,
+            v: v.rows,
+            rows: range.end - range.start,
+            width: slot.theta.width(),
+            norm_start: norm.rows.start,
+            max_norm: desc.max_norm.unwrap_or(f32::MAX),
+            beta1: desc.beta1,
+            beta2: desc.beta2,
+            epsilon: desc.epsilon,
+            step: (rate / correction(desc.beta1)) as f32,
+            decay: (1.0 - rate * f64::from(desc.weight_decay)) as f32,
+            inverse_c2: (1.0 / correction(desc.beta2)) as f32,
+            pad: [0; 2],
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &ADAMW,
+            flags,
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[gradient, norm, theta, m, v],
+            groups: (u64::from(params.rows) * u64::from(params.width)).div_ceil(64),
+            iterations: 1,
+        })?;
+    }
+    Ok(())
+}
