@@ -7,6 +7,7 @@ pub mod linear;
 pub mod lora;
 pub mod loss;
 pub mod optim;
+pub mod perturb;
 pub mod records;
 
 pub use error::Error;

@@ -10,6 +10,7 @@ pub fn kernels() -> Vec<&'static Kernel> {
         crate::lora::KERNELS,
         crate::loss::KERNELS,
         crate::optim::KERNELS,
+        crate::perturb::KERNELS,
     ]
     .concat()
 }
@@ -34,6 +35,8 @@ const IMPORTS: &[(&str, &str)] = files![
     "common/sum64",
     "common/view",
     "lora/gates",
+    "perturb/grid",
+    "perturb/shift",
     "records/load",
     "records/valid",
 ];

@@ -9,4 +9,5 @@ mod linear;
 mod lora;
 mod loss;
 mod optim;
+mod perturb;
 mod support;
