@@ -2,6 +2,7 @@
 
 pub mod common;
 mod error;
+pub mod gate;
 pub mod gpu;
 pub mod linear;
 pub mod lora;

@@ -37,6 +37,11 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
 
+// +0 or −0, by the bits.
+fn is_zero(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) == 0u;
+}
+
 // exp within 2e-7 of its value on every device, where WGSL promises 3 + 2|x| ulp; x is clamped to [−87, 88].
 // x · log₂e is taken in fixed point: drivers merge the two products of the usual reduction into one (they may, WGSL
 // has no exact arithmetic) and lose it. Its fraction goes through a minimax polynomial of 2^f, |f| ≤ ½.

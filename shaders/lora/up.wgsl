@@ -8,6 +8,7 @@
 // (−0, Inf and NaN too); λ·s = 0 hides even non-finite sums. Without ACCUMULATE λ·s = 0 gives 0.
 // A row's result depends on no other row. Twin: `up` in src/lora/twin.rs.
 
+#import common/numeric
 #import common/view
 #import lora/gates
 
@@ -30,10 +31,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b_t: array<f32>;
 @group(0) @binding(3) var<storage, read> gate: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
-
-fn is_zero(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) == 0u;
-}
 
 @compute @workgroup_size(64)
 fn main(

@@ -41,6 +41,11 @@ pub fn is_finite(x: f32) -> bool {
     x.to_bits() & 0x7fff_ffff < 0x7f80_0000
 }
 
+/// +0 or −0, by the bits.
+pub fn is_zero(x: f32) -> bool {
+    x.to_bits() & 0x7fff_ffff == 0
+}
+
 /// exp within 2e-7 of its value on every device, where WGSL promises 3 + 2|x| ulp; x is clamped to [−87, 88].
 ///
 /// x · log₂e is taken in fixed point, out of reach of a driver's fast-math.
@@ -131,6 +136,7 @@ mod tests {
         }
         assert!(is_nan(f32::NAN) && !is_nan(f32::INFINITY) && !is_finite(f32::NEG_INFINITY));
         assert!(is_finite(f32::MAX));
+        assert!(is_zero(-0.0) && is_zero(0.0) && !is_zero(f32::from_bits(1)) && !is_zero(f32::NAN));
     }
 
     #[test]

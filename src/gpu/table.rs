@@ -6,6 +6,7 @@ use super::Kernel;
 pub fn kernels() -> Vec<&'static Kernel> {
     [
         super::reduce::KERNELS,
+        crate::gate::KERNELS,
         crate::linear::KERNELS,
         crate::lora::KERNELS,
         crate::loss::KERNELS,
@@ -34,6 +35,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "common/season",
     "common/sum64",
     "common/view",
+    "gate/curve",
     "lora/gates",
     "perturb/grid",
     "perturb/shift",

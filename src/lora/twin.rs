@@ -1,6 +1,7 @@
 //! CPU twins of the injection's kernels, with the kernels' order of sums. Slow on purpose: they read like the shaders.
 
 use super::gpu::{GATE_TOKENS, lambda_rows};
+use crate::common::numeric::is_zero;
 use crate::gpu::Mode;
 use crate::gpu::reduce::Chunks;
 
@@ -63,8 +64,8 @@ pub fn up(h: Gated<'_>, b_t: &[f32], factor: f32, y: &mut [f32], mode: Mode) {
         for (n, y) in y.iter_mut().enumerate() {
             let sum = (0..h.rank).fold(0.0, |sum, j| h.at(row, j).mul_add(b_t[j * width + n], sum));
             match mode {
-                Mode::Overwrite => *y = if factor == 0.0 { 0.0 } else { factor * sum },
-                Mode::Accumulate if factor == 0.0 || factor * sum == 0.0 => {}
+                Mode::Overwrite => *y = if is_zero(factor) { 0.0 } else { factor * sum },
+                Mode::Accumulate if is_zero(factor) || is_zero(factor * sum) => {}
                 Mode::Accumulate => *y = factor.mul_add(sum, *y),
             }
         }

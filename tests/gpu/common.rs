@@ -301,7 +301,7 @@ fn stable_functions_agree_with_f64_over_the_whole_range() {
     xs.extend((0..20_000).map(|_| (random.unit() * 180.0 - 90.0) as f32));
     xs.extend((0..20_000).map(|_| 10f64.powf(random.unit() * 76.0 - 38.0) as f32));
     let input: Vec<u32> = xs.iter().map(|x| x.to_bits()).collect();
-    let found = probe(gpu, "numeric", &input, xs.len() * 9, xs.len().div_ceil(64) as u32);
+    let found = probe(gpu, "numeric", &input, xs.len() * 10, xs.len().div_ceil(64) as u32);
     let found: Vec<f32> = found.into_iter().map(f32::from_bits).collect();
     // Builtin exp may be off by 3 + 2|x| ulp: 2e-5 at |x| = 87, and the division by 2.5.
     let builtin = 3e-5;
@@ -320,7 +320,7 @@ fn stable_functions_agree_with_f64_over_the_whole_range() {
     ];
     for (column, (name, bound, exact)) in columns.into_iter().enumerate() {
         let expected: Vec<f64> = xs.iter().map(|&x| exact(f64::from(x))).collect();
-        let actual: Vec<f32> = found.iter().skip(column).step_by(9).copied().collect();
+        let actual: Vec<f32> = found.iter().skip(column).step_by(10).copied().collect();
         let scale = |e: &f64| if name == "exp" { e.abs() } else { e.abs().max(1.0) };
         let bounds: Vec<f64> = expected.iter().map(|e| bound * scale(e)).collect();
         assert_close(name, &actual, &expected, &bounds);
@@ -328,7 +328,7 @@ fn stable_functions_agree_with_f64_over_the_whole_range() {
     // The twins do the same operations; a device may contract them differently.
     for (column, twin) in [numeric::sigmoid, numeric::silu, numeric::silu_derivative].into_iter().enumerate()
     {
-        for (x, row) in xs.iter().zip(found.chunks_exact(9)) {
+        for (x, row) in xs.iter().zip(found.chunks_exact(10)) {
             let expected = twin(*x);
             assert!((row[column] - expected).abs() <= 3e-5 * expected.abs().max(1.0), "{x}");
         }
@@ -336,14 +336,15 @@ fn stable_functions_agree_with_f64_over_the_whole_range() {
 }
 
 #[test]
-fn bit_tests_know_nan_and_infinity() {
+fn bit_tests_know_nan_infinity_and_zero() {
     let Some(gpu) = gpu() else { return };
-    let bits = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -f32::NAN, f32::MAX, 0.0].map(f32::to_bits);
-    let found = probe(gpu, "numeric", &bits, bits.len() * 9, 1);
-    for (bits, row) in bits.iter().zip(found.chunks_exact(9)) {
+    let bits = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -f32::NAN, f32::MAX, 0.0, -0.0].map(f32::to_bits);
+    let found = probe(gpu, "numeric", &bits, bits.len() * 10, 1);
+    for (bits, row) in bits.iter().zip(found.chunks_exact(10)) {
         let x = f32::from_bits(*bits);
         assert_eq!(f32::from_bits(row[7]) == 1.0, numeric::is_nan(x), "{x}");
         assert_eq!(f32::from_bits(row[8]) == 1.0, numeric::is_finite(x), "{x}");
+        assert_eq!(f32::from_bits(row[9]) == 1.0, numeric::is_zero(x), "{x}");
     }
 }
 

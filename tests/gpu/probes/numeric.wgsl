@@ -11,7 +11,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let x = input[id.x];
-    let to = id.x * 9u;
+    let to = id.x * 10u;
     output[to] = sigmoid(x);
     output[to + 1u] = silu(x);
     output[to + 2u] = silu_derivative(x);
@@ -21,4 +21,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     output[to + 6u] = lse_value(lse_add(lse_add(LSE_EMPTY, x), 1.0));
     output[to + 7u] = select(0.0, 1.0, is_nan(x));
     output[to + 8u] = select(0.0, 1.0, is_finite(x));
+    output[to + 9u] = select(0.0, 1.0, is_zero(x));
 }
