@@ -1,0 +1,10 @@
+//! Experiments on the kernels of [`gtca`]: data, splits, a synthetic world, training, baselines, sensitivity
+//! sweeps and reports.
+
+pub mod data;
+mod draw;
+mod error;
+pub mod splits;
+pub mod synthetic;
+
+pub use error::Error;
