@@ -1,6 +1,7 @@
 //! GPU kernels that condition Earth-observation foundation models on place, time and sensor.
 
 pub mod common;
+pub mod encode;
 mod error;
 pub mod gate;
 pub mod gpu;

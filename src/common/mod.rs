@@ -6,6 +6,7 @@
 pub mod calendar;
 pub mod fixed64;
 pub mod geodesy;
+pub mod log2;
 pub mod numeric;
 pub mod pack;
 pub mod phase;

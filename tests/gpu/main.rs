@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
 mod common;
+mod encode;
 mod gate;
 mod linear;
 mod lora;

@@ -1,0 +1,179 @@
+//! Recording of the encoder's kernels.
+
+use super::{Backward, Encoder, Forward, OP};
+use crate::Error;
+use crate::gpu::reduce::{Chunks, sum_chunks};
+use crate::gpu::{Binding, Dispatch, Kernel, Recorder, Rows, View};
+use crate::records::RECORD_WORDS;
+use bytemuck::{Pod, Zeroable};
+
+/// More than any scheme loops: `place` at degree 16 runs 17·18·19/6 + … times.
+const FORWARD_ITERATIONS: u64 = 2000;
+
+static FORWARD: Kernel = Kernel {
+    name: "encode/forward",
+    source: include_str!("../../shaders/encode/forward.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
+    params_bytes: size_of::<ForwardParams>(),
+    flags: &[&[], &["BACKWARD"]],
+    loop_bound: "2,000",
+    when: "every encoding; BACKWARD: which parameters each record used",
+};
+
+static ARENA_GRADIENT: Kernel = Kernel {
+    name: "encode/arena_gradient",
+    source: include_str!("../../shaders/encode/arena_gradient.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
+    params_bytes: size_of::<GradientParams>(),
+    flags: &[&[]],
+    loop_bound: "blocks + 256, doubled until the partials fit 64 MiB",
+    when: "first stage of the arena's gradient",
+};
+
+pub(crate) const KERNELS: &[&Kernel] = &[&FORWARD, &ARENA_GRADIENT];
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ForwardParams {
+    e: Rows,
+    records_start: u32,
+    records_stride: u32,
+    samples: u32,
+    blocks: u32,
+    arena_start: u32,
+    status_start: u32,
+    pad: [u32; 2],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct GradientParams {
+    de: Rows,
+    samples: u32,
+    blocks: u32,
+    tiles: u32,
+    chunk_rows: u32,
+    partial_start: u32,
+    arena_len: u32,
+    pad: [u32; 2],
+}
+
+/// Elements between the words of a record.
+fn word_stride(records: &View<'_>) -> u32 {
+    if records.shape[0] == RECORD_WORDS { records.sample_stride } else { records.row_stride }
+}
+
+pub(super) fn forward(
+    encoder: &Encoder,
+    recorder: &mut Recorder<'_>,
+    args: &Forward<'_>,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let blocks = encoder.plan.layouts().len() as u32;
+    let uncounted = recorder.scratch(u64::from(blocks) * 4);
+    let status = args.status.unwrap_or(View::vector(&uncounted, blocks)).bind(alignment);
+    let arena = args.arena.bind(alignment);
+    let plan = encoder.words().bind(alignment);
+    for range in recorder.gpu().row_chunks(OP, &[args.e], 1)? {
+        let samples = range.end - range.start;
+        let records = args.records.columns(range.start, samples).bind(alignment);
+        let e = args.e.slice_rows(range.start, range.end).bind(alignment);
+        let params = ForwardParams {
+            e: e.rows,
+            records_start: records.rows.start,
+            records_stride: word_stride(&args.records),
+            samples,
+            blocks,
+            arena_start: arena.rows.start,
+            status_start: status.rows.start,
+            pad: [0; 2],
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &FORWARD,
+            flags: &[],
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[records, plan, arena, e, status],
+            groups: u64::from(samples.div_ceil(64)) * u64::from(blocks),
+            iterations: FORWARD_ITERATIONS,
+        })?;
+    }
+    Ok(())
+}
+
+/// Which row of its parameters each learned block used, `[learned, samples]` of this run of records.
+fn selectors(
+    encoder: &Encoder,
+    recorder: &mut Recorder<'_>,
+    records: &View<'_>,
+    selectors: &View<'_>,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let unused = recorder.scratch(4);
+    let unused = View::vector(&unused, 1).bind(alignment);
+    let samples = records.width();
+    let bound = records.bind(alignment);
+    let blocks = encoder.plan.layouts().len() as u32;
+    let params = ForwardParams {
+        e: Rows { tokens: 1, ..Default::default() },
+        records_start: bound.rows.start,
+        records_stride: word_stride(records),
+        samples,
+        blocks,
+        arena_start: 0,
+        status_start: 0,
+        pad: [0; 2],
+    };
+    recorder.dispatch(&Dispatch {
+        kernel: &FORWARD,
+        flags: &["BACKWARD"],
+        params: bytemuck::bytes_of(&params),
+        knobs: &[],
+        // This variant reads no arena.
+        storage: &[bound, encoder.words().bind(alignment), bound, selectors.bind(alignment), unused],
+        groups: u64::from(samples.div_ceil(64)) * u64::from(blocks),
+        iterations: FORWARD_ITERATIONS,
+    })
+}
+
+pub(super) fn backward(
+    encoder: &Encoder,
+    recorder: &mut Recorder<'_>,
+    args: &Backward<'_>,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let (arena_len, learned) = (encoder.plan.arena_len(), encoder.plan.learned());
+    let chunks = Chunks::new(args.de.rows(), arena_len.into());
+    let scratch = recorder.scratch(chunks.bytes(arena_len.into()));
+    let partials = View::matrix(&scratch, chunks.count, arena_len);
+    let blocks = encoder.plan.layouts().len() as u32;
+    for range in recorder.gpu().row_chunks(OP, &[args.de], chunks.rows)? {
+        let samples = range.end - range.start;
+        let used = recorder.scratch(u64::from(learned) * u64::from(samples) * 4);
+        let used = View::matrix(&used, learned, samples);
+        selectors(encoder, recorder, &args.records.columns(range.start, samples), &used)?;
+        let filled = chunks.of(&range);
+        let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
+        let de = args.de.slice_rows(range.start, range.end).bind(alignment);
+        let params = GradientParams {
+            de: de.rows,
+            samples,
+            blocks,
+            tiles: encoder.plan.tiles(),
+            chunk_rows: chunks.rows,
+            partial_start: part.rows.start,
+            arena_len,
+            pad: [0; 2],
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &ARENA_GRADIENT,
+            flags: &[],
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[de, used.bind(alignment), encoder.words().bind(alignment), part],
+            groups: u64::from(filled.end - filled.start) * u64::from(encoder.plan.tiles()),
+            iterations: u64::from(chunks.rows) + u64::from(blocks),
+        })?;
+    }
+    sum_chunks(recorder, &partials, chunks.count, &args.darena, args.mode, (1.0, None))
+}

@@ -1,0 +1,174 @@
+//! Metadata records to feature rows: `e = E(m)`, every block of a [`Plan`] in one dispatch.
+//!
+//! | block | formula | shader | twin |
+//! |---|---|---|---|
+//! | [`Block::Place`] | `Y_lm(θ, φ)`, l = 0..=L, m = −l..=l | `shaders/encode/schemes/place.wgsl` | `src/encode/schemes/place.rs` |
+//! | [`Block::Season`] | `sin, cos 2πk·(doy − 1 + f)/days`, k = 1..=8 | `…/season.wgsl` | `…/season.rs` |
+//! | [`Block::Day`] | `sin, cos 2πk·second/86,400`, k = 1..=4 | `…/day.wgsl` | `…/day.rs` |
+//! | [`Block::Year`] | `(y − 2015)/10; sin, cos 2πy/p`, p = 4, 16, 64 years | `…/year.wgsl` | `…/year.rs` |
+//! | [`Block::Gsd`] | `o = log2(gsd/10); sin, cos 2πo/p`, p = 1, 2, 4, 8 | `…/gsd.wgsl` | `…/gsd.rs` |
+//! | [`Block::Id`] | `missing + table[id]` | `…/id.wgsl` | `…/id.rs` |
+//! | [`Block::ClayScalars`] | `sin, cos` of week/52, hour/24, lat, lon | `…/clay.wgsl` | `…/clay.rs` |
+//!
+//! Forward: `shaders/encode/forward.wgsl`, twin [`twin::forward`]. Backward: `shaders/encode/arena_gradient.wgsl`, then
+//! `reduce/sum_chunks.wgsl`, twin [`twin::arena_gradient`]. Tests: `tests/gpu/encode/`.
+//!
+//! **Exactness.** Angles are integers up to the last step (fixed-point degrees, calendar arithmetic, u32 turns), and
+//! harmonics are wrapping products; only the final sine is a float. Errors against f64 stay below 1e-6, whatever the
+//! adapter's own `sin` is worth (the two linear features, decades and octaves, are rounded once).
+//!
+//! **Missing values.** A block whose inputs are missing gives one learned vector instead (initially 0) and 0 in its
+//! validity column. All learned parameters lie in one arena, block after block: missing vector, then table.
+
+mod gpu;
+mod plan;
+mod scheme;
+mod schemes;
+pub mod twin;
+
+pub(crate) use gpu::KERNELS;
+pub use plan::{Block, IdTables, Layout, Plan};
+
+use crate::Error;
+use crate::gpu::{Access, Dtype, Gpu, Mode, Recorder, View, check_overlap};
+use crate::records::RECORD_WORDS;
+
+const OP: &str = "encode";
+
+/// A plan on a device.
+///
+/// ```no_run
+/// use gtca::encode::{Encoder, Forward, IdTables, Plan};
+/// use gtca::gpu::{Dtype, Gpu, View};
+/// use gtca::records::{RECORD_WORDS, Record, Records};
+/// # fn f(gpu: &Gpu) -> Result<(), gtca::Error> {
+/// let encoder = Encoder::new(gpu, Plan::gtca(&IdTables::default())?);
+/// let records = Records::from_records(&[Record::new().lat_deg(47.4).lon_deg(8.5).date(2024, 2, 29)])?;
+/// let words = gpu.upload("records", records.words());
+/// let arena = gpu.zeros("arena", u64::from(encoder.plan().arena_len()) * 4);
+/// let e = gpu.zeros("e", u64::from(encoder.plan().width()) * 4);
+/// let mut commands = gpu.encoder();
+/// encoder.forward(
+///     &mut gpu.recorder(&mut commands),
+///     &Forward {
+///         records: View::matrix(&words, RECORD_WORDS, 1).of(Dtype::U32),
+///         arena: View::vector(&arena, encoder.plan().arena_len()),
+///         e: View::matrix(&e, 1, encoder.plan().width()),
+///         status: None,
+///     },
+/// )?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    plan: Plan,
+    buffer: wgpu::Buffer,
+}
+
+/// Arguments of [`Encoder::forward`].
+#[derive(Clone, Copy, Debug)]
+pub struct Forward<'a> {
+    /// u32 `[RECORD_WORDS, S]`, as [`Records::words`](crate::records::Records::words) lays them out.
+    pub records: View<'a>,
+    /// Learned parameters, `[arena_len]`.
+    pub arena: View<'a>,
+    /// Written: `[S, M]`.
+    pub e: View<'a>,
+    /// u32 `[blocks]`, counted up: records in which a field that the block reads holds an impossible value or an id
+    /// past its table. Such a field counts as missing.
+    pub status: Option<View<'a>>,
+}
+
+/// Arguments of [`Encoder::backward`].
+#[derive(Clone, Copy, Debug)]
+pub struct Backward<'a> {
+    /// As in the forward.
+    pub records: View<'a>,
+    /// Gradient of e, `[S, M]`.
+    pub de: View<'a>,
+    /// Written: gradient of the arena, `[arena_len]`.
+    pub darena: View<'a>,
+    /// Whether `darena` is replaced or added to.
+    pub mode: Mode,
+}
+
+impl Encoder {
+    /// Puts a plan on a device.
+    pub fn new(gpu: &Gpu, plan: Plan) -> Self {
+        let buffer = gpu.upload("gtca plan", plan.words());
+        Self { plan, buffer }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Records `e = E(m)`. Rows are independent: a record alone gives the same bits.
+    ///
+    /// # Errors
+    /// Wrong shapes, types or ranges; overlapping outputs; records that exceed one binding.
+    pub fn forward(&self, recorder: &mut Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
+        let samples = args.e.rows();
+        self.check_records(recorder, &args.records, samples)?;
+        args.arena.check_rows(OP, "arena", Dtype::F32, 1, self.plan.arena_len())?;
+        args.e.check_rows(OP, "e", Dtype::F32, samples, self.plan.width())?;
+        let mut used = vec![
+            ("records", args.records, Access::Read),
+            ("arena", args.arena, Access::Read),
+            ("e", args.e, Access::Write),
+        ];
+        if let Some(status) = args.status {
+            status.check_rows(OP, "status", Dtype::U32, 1, self.plan.layouts().len() as u32)?;
+            used.push(("status", status, Access::Write));
+        }
+        check_overlap(OP, &used)?;
+        gpu::forward(self, recorder, args)
+    }
+
+    /// Records the gradient of the arena. Sums over records run in chunks of 256 from record 0 (twice as many until
+    /// the partial sums fit 64 MiB), in order.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`]; also a plan without learned parameters.
+    pub fn backward(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
+        if self.plan.arena_len() == 0 {
+            let rule = "this plan learns nothing";
+            return Err(Error::argument(OP, "darena", "asked for", rule, "skip the backward"));
+        }
+        let samples = args.de.rows();
+        self.check_records(recorder, &args.records, samples)?;
+        args.de.check_rows(OP, "de", Dtype::F32, samples, self.plan.width())?;
+        args.darena.check_rows(OP, "darena", Dtype::F32, 1, self.plan.arena_len())?;
+        check_overlap(
+            OP,
+            &[
+                ("records", args.records, Access::Read),
+                ("de", args.de, Access::Read),
+                ("darena", args.darena, Access::Write),
+            ],
+        )?;
+        gpu::backward(self, recorder, args)
+    }
+
+    fn check_records(&self, recorder: &Recorder<'_>, records: &View<'_>, samples: u64) -> Result<(), Error> {
+        if samples > u32::MAX.into() {
+            let rule = "samples are counted in 32 bits";
+            return Err(Error::argument(OP, "records", samples, rule, "split the batch"));
+        }
+        records.check_rows(OP, "records", Dtype::U32, RECORD_WORDS.into(), samples as u32)?;
+        let limit = recorder.gpu().limits().max_storage_buffer_binding_size;
+        let bytes = records.bind(recorder.gpu().alignment()).size;
+        if bytes > limit {
+            let rule = format!("this device binds at most {limit} bytes");
+            return Err(Error::argument(OP, "records", format!("{bytes} bytes"), rule, "split the batch"));
+        }
+        Ok(())
+    }
+
+    /// The plan's words as a view.
+    fn words(&self) -> View<'_> {
+        View::vector(&self.buffer, self.plan.words().len() as u32).of(Dtype::U32)
+    }
+}

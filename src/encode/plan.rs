@@ -1,0 +1,321 @@
+//! Blocks, and the plan that they compile to.
+
+use super::OP;
+use super::scheme::Scheme;
+use super::schemes::{ClayScalars, Day, Gsd, Id, Place, Season, Year};
+use crate::Error;
+use crate::records::{Field, Fields};
+use std::ops::Range;
+
+/// What stands where a plan has no number.
+const NONE: u32 = u32::MAX;
+/// Words of one block's header; `HEADER_WORDS` in `shaders/encode/block.wgsl`.
+const HEADER_WORDS: usize = 11;
+
+/// One block of an encoding: a scheme with its parameters.
+///
+/// Where an input is missing, a block of ours gives its learned missing vector, and its validity column says 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Block {
+    /// Real spherical harmonics of latitude and longitude, degree 0..=`degree` (at most 16): `(degree + 1)²` features
+    /// in the order l = 0..=degree, m = −l..=l; orthonormal on the unit sphere, without the Condon–Shortley sign.
+    /// Continuous across ±180° and at the poles. Error against f64: 1e-6 up to degree 10, 2e-6 up to 16.
+    Place {
+        /// Highest degree.
+        degree: u32,
+    },
+    /// sin of harmonics 1..=8, then cos, of the fraction of the actual year (365 or 366 days) that has passed.
+    Season,
+    /// sin of harmonics 1..=4, then cos, of the fraction of the day that has passed; local time where the offset
+    /// from UTC is known.
+    Day,
+    /// `(y − 2015)/10` of the decimal year y, then sin at periods of 4, 16 and 64 years, then cos. A year alone counts
+    /// by its middle.
+    Year,
+    /// `o = log2(gsd / 10 m)`, then sin of o at periods of 1, 2, 4 and 8 octaves, then cos.
+    Gsd,
+    /// `missing vector + table[id]`, both learned and initially 0. An id past the table counts as missing.
+    Id {
+        /// Sensor, climate zone, ecoregion or tile.
+        field: Field,
+        /// Rows of the table: ids run from 0 to `rows − 1`.
+        rows: u32,
+        /// Features.
+        width: u32,
+    },
+    /// The eight channels of Clay v1.5: sin, cos of 2π·ISO week/52, of 2π·hour/24, of latitude, of longitude (UTC). A
+    /// pair whose input is missing is (0, 0). Nothing is learned.
+    ClayScalars {
+        /// Whether a validity column follows (all four inputs known); upstream has none.
+        validity: bool,
+    },
+}
+
+impl Block {
+    /// The table of schemes.
+    pub(super) fn scheme(&self) -> Box<dyn Scheme> {
+        match *self {
+            Self::Place { degree } => Box::new(Place { degree }),
+            Self::Season => Box::new(Season),
+            Self::Day => Box::new(Day),
+            Self::Year => Box::new(Year),
+            Self::Gsd => Box::new(Gsd),
+            Self::Id { field, rows, width } => Box::new(Id { field, rows, width }),
+            Self::ClayScalars { validity } => Box::new(ClayScalars { validity }),
+        }
+    }
+
+    /// The stem of its column names.
+    pub fn name(&self) -> &'static str {
+        self.scheme().name()
+    }
+
+    /// The fields that it reads, required or not.
+    pub fn fields(&self) -> Fields {
+        self.scheme().fields()
+    }
+}
+
+/// Where a block of a [`Plan`] lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Layout {
+    /// The block.
+    pub block: Block,
+    /// The columns of its features.
+    pub features: Range<u32>,
+    /// Its validity column, after the features, where it has one.
+    pub validity: Option<u32>,
+    /// Its missing vector in the arena; empty where nothing is learned.
+    pub missing: Range<u32>,
+    /// Its table in the arena, `[rows, features]`, after the missing vector; empty where there is none.
+    pub table: Range<u32>,
+}
+
+/// Sizes of the id tables of [`Plan::gtca`]; 0 leaves the block out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IdTables {
+    /// Sensors.
+    pub sensor: u32,
+    /// Climate zones.
+    pub climate_zone: u32,
+    /// Ecoregions.
+    pub ecoregion: u32,
+    /// Tiles.
+    pub tile: u32,
+}
+
+/// Blocks compiled to columns, parameters and the words that the kernel reads.
+///
+/// ```
+/// use gtca::encode::{Block, IdTables, Plan};
+/// let plan = Plan::gtca(&IdTables { climate_zone: 31, ..Default::default() })?;
+/// assert_eq!(plan.width(), 82 + 17 + 9 + 8 + 10 + 9);
+/// assert_eq!(plan.columns()[81], "place.known");
+/// let clay = Plan::new(&[Block::ClayScalars { validity: false }])?;
+/// assert_eq!((clay.width(), clay.arena_len()), (8, 0));
+/// # Ok::<(), gtca::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    layouts: Vec<Layout>,
+    width: u32,
+    arena_len: u32,
+    learned: u32,
+    tiles: u32,
+    words: Vec<u32>,
+}
+
+impl Plan {
+    /// Compiles blocks, in the order of their columns.
+    ///
+    /// # Errors
+    /// No block; a parameter out of its range; more than 2²⁶ learned parameters or 59,999 columns.
+    pub fn new(blocks: &[Block]) -> Result<Self, Error> {
+        if blocks.is_empty() {
+            return Err(Error::argument(OP, "blocks", "empty", "a plan has a block", "list the blocks"));
+        }
+        let (mut column, mut arena) = (0u64, 0u64);
+        let mut layouts = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            let scheme = block.scheme();
+            scheme.check()?;
+            let width = scheme.features().len() as u64;
+            let features = column as u32..(column + width) as u32;
+            let validity = scheme.has_validity().then_some(features.end);
+            column += width + u64::from(scheme.has_validity());
+            let missing = if scheme.is_learned() { width } else { 0 };
+            let table = width * u64::from(scheme.table_rows());
+            if column > 59_999 || arena + missing + table > 1 << 26 {
+                let value = format!("{column} columns and {} parameters", arena + missing + table);
+                let rule = "a plan has at most 59,999 columns and 2^26 learned parameters";
+                return Err(Error::argument(OP, "blocks", value, rule, "shrink the tables"));
+            }
+            let at = arena as u32;
+            let missing = at..at + missing as u32;
+            let table = missing.end..missing.end + table as u32;
+            arena = table.end.into();
+            layouts.push(Layout { block: *block, features, validity, missing, table });
+        }
+        let (width, arena_len) = (column as u32, arena as u32);
+        let mut plan = Self { layouts, width, arena_len, learned: 0, tiles: 0, words: Vec::new() };
+        plan.compile();
+        Ok(plan)
+    }
+
+    /// The default set: place to degree 8, season, day, year, GSD, and ids of eight columns each.
+    ///
+    /// # Errors
+    /// A table of more than 2²⁴ rows.
+    pub fn gtca(tables: &IdTables) -> Result<Self, Error> {
+        let mut blocks = vec![Block::Place { degree: 8 }, Block::Season, Block::Day, Block::Year, Block::Gsd];
+        for (field, rows) in [
+            (Field::Sensor, tables.sensor),
+            (Field::ClimateZone, tables.climate_zone),
+            (Field::Ecoregion, tables.ecoregion),
+            (Field::Tile, tables.tile),
+        ] {
+            if rows > 0 {
+                blocks.push(Block::Id { field, rows, width: 8 });
+            }
+        }
+        Self::new(&blocks)
+    }
+
+    /// Columns of the output, M.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// The name of every column.
+    pub fn columns(&self) -> Vec<String> {
+        let of_block = |layout: &Layout| {
+            let (scheme, name) = (layout.block.scheme(), layout.block.name());
+            let known = layout.validity.map(|_| "known".to_owned());
+            let names = scheme.features().into_iter().chain(known);
+            names.map(|column| format!("{name}.{column}")).collect::<Vec<_>>()
+        };
+        self.layouts.iter().flat_map(of_block).collect()
+    }
+
+    /// Learned parameters: missing vectors and tables. All start at 0.
+    pub fn arena_len(&self) -> u32 {
+        self.arena_len
+    }
+
+    /// Where each block lies.
+    pub fn layouts(&self) -> &[Layout] {
+        &self.layouts
+    }
+
+    /// The fields that the blocks read.
+    pub fn fields(&self) -> Fields {
+        self.layouts.iter().fold(Fields::NONE, |fields, layout| fields | layout.block.fields())
+    }
+
+    /// Headers of all blocks, then their constants.
+    pub(super) fn words(&self) -> &[u32] {
+        &self.words
+    }
+
+    /// Blocks with learned parameters: rows of the backward's selectors.
+    pub(super) fn learned(&self) -> u32 {
+        self.learned
+    }
+
+    /// Workgroups of one chunk of the backward.
+    pub(super) fn tiles(&self) -> u32 {
+        self.tiles
+    }
+
+    fn compile(&mut self) {
+        let mut headers = Vec::new();
+        let mut constants: Vec<u32> = Vec::new();
+        let first_constant = self.layouts.len() * HEADER_WORDS;
+        for layout in &self.layouts {
+            let scheme = layout.block.scheme();
+            let is_learned = scheme.is_learned();
+            let width = layout.features.len() as u32;
+            let ids = layout.block.fields().bits();
+            let header: [u32; HEADER_WORDS] = [
+                scheme.opcode(),
+                layout.features.start,
+                width,
+                layout.validity.is_some().into(),
+                if is_learned { layout.missing.start } else { NONE },
+                scheme.table_rows(),
+                scheme.parameter(),
+                if scheme.table_rows() > 0 { ids } else { 0 },
+                (first_constant + constants.len()) as u32,
+                if is_learned { self.learned } else { NONE },
+                self.tiles,
+            ];
+            headers.extend(header);
+            constants.extend(scheme.constants().into_iter().map(f32::to_bits));
+            if is_learned {
+                self.learned += 1;
+                self.tiles += ((scheme.table_rows() + 1) * width.div_ceil(4)).div_ceil(64);
+            }
+        }
+        self.words = [headers, constants].concat();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: [Block; 7] = [
+        Block::Place { degree: 3 },
+        Block::Season,
+        Block::Day,
+        Block::Year,
+        Block::Gsd,
+        Block::Id { field: Field::Tile, rows: 5, width: 3 },
+        Block::ClayScalars { validity: true },
+    ];
+
+    #[test]
+    fn the_shader_knows_every_opcode_by_its_name() {
+        let shader = include_str!("../../shaders/encode/block.wgsl");
+        assert!(shader.contains(&format!("const HEADER_WORDS = {HEADER_WORDS}u;")));
+        for block in EVERY {
+            let name = if block.name() == "tile" { "id" } else { block.name() };
+            let line = format!("const OPCODE_{} = {}u;", name.to_uppercase(), block.scheme().opcode());
+            assert!(shader.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn columns_and_parameters_leave_no_gap() {
+        let plan = Plan::new(&EVERY).unwrap();
+        let (mut column, mut arena) = (0, 0);
+        for layout in plan.layouts() {
+            assert_eq!((layout.features.start, layout.missing.start), (column, arena));
+            assert_eq!(layout.missing.end, layout.table.start);
+            (column, arena) = (layout.validity.map_or(layout.features.end, |at| at + 1), layout.table.end);
+        }
+        assert_eq!((plan.width(), plan.arena_len()), (column, arena));
+        let names = plan.columns();
+        assert_eq!(names.len(), column as usize);
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
+        assert_eq!(names[1], "place.l1.m-1");
+        assert_eq!(
+            plan.fields(),
+            Block::ClayScalars { validity: true }.fields() | Field::UtcOffset | Field::Gsd | Field::Tile
+        );
+    }
+
+    #[test]
+    fn bad_blocks_are_refused_by_name() {
+        let message = |blocks: &[Block]| Plan::new(blocks).unwrap_err().to_string();
+        assert!(message(&[]).contains("`blocks`"));
+        assert!(message(&[Block::Place { degree: 17 }]).contains("`degree` is 17"));
+        assert!(message(&[Block::Id { field: Field::Tile, rows: 0, width: 8 }]).contains("`rows` is 0"));
+        assert!(message(&[Block::Id { field: Field::Tile, rows: 1, width: 0 }]).contains("`width` is 0"));
+        assert!(message(&[Block::Id { field: Field::Lat, rows: 1, width: 8 }]).contains("`field` is lat"));
+        let wide = Block::Id { field: Field::Tile, rows: 1 << 24, width: 8 };
+        assert!(message(&[wide]).contains("parameters"));
+    }
+}

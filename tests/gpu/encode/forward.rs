@@ -1,0 +1,247 @@
+//! Features: kernel, twin and f64.
+
+use super::*;
+use gtca::encode::twin;
+use gtca::gpu::OpenOptions;
+
+/// 1e-6; for the two linear features, whose magnitude is not bounded, half an f32 step where that is more.
+fn bounds(expected: &[f64]) -> Vec<f64> {
+    expected.iter().map(|value| 1e-6f64.max(value.abs() * 6e-8 + 1e-9)).collect()
+}
+
+fn check(batch: &Batch, gpu: &'static Gpu, layout: Layout) -> Vec<f32> {
+    let (e, _) = batch.forward(gpu, layout);
+    let expected = batch.reference(&wide(&batch.arena));
+    assert_close("e against f64", &e, &expected, &bounds(&expected));
+    let twin = twin::forward(&batch.plan, &batch.records, &batch.arena);
+    assert_close(
+        "e against its twin",
+        &e,
+        &wide(&twin),
+        &bounds(&expected).iter().map(|b| b * 0.3).collect::<Vec<_>>(),
+    );
+    e
+}
+
+#[test]
+fn features_stay_within_a_millionth_of_f64() {
+    let Some(gpu) = gpu() else { return };
+    for layout in LAYOUTS {
+        check(&Batch::of(every_block(), &records(1500, 1)), gpu, layout);
+    }
+}
+
+#[test]
+fn every_batch_size_around_the_tile_edges_is_whole() {
+    let Some(gpu) = gpu() else { return };
+    for layout in LAYOUTS {
+        for samples in [1, 2, 3, 31, 32, 33, 63, 64, 65, 127, 128, 129] {
+            check(&Batch::of(every_block(), &records(samples, samples as u64)), gpu, layout);
+        }
+    }
+}
+
+#[test]
+fn every_subset_of_missing_fields_follows_the_rules() {
+    let Some(gpu) = gpu() else { return };
+    let full = Record::new().lat_deg(-12.5).lon_deg(-55.0).date(2020, 12, 31).day_of_year(366).iso_week(53);
+    let full = full.second_of_day(23 * 3600 + 1800).hour(23).utc_offset_s(7200).gsd_m(10.0).climate_zone(3);
+    let subsets: Vec<Record> = (0..1 << 12).map(|mask| with_subset(&full, mask)).collect();
+    let blocks = [
+        Block::Place { degree: 2 },
+        Block::Season,
+        Block::Day,
+        Block::Year,
+        Block::Gsd,
+        Block::Id { field: Field::ClimateZone, rows: 4, width: 8 },
+        Block::ClayScalars { validity: true },
+    ];
+    check(&Batch::of(Plan::new(&blocks).unwrap(), &subsets), gpu, Layout::OneBuffer);
+}
+
+#[test]
+fn what_integers_decide_equals_the_twin_bit_for_bit() {
+    let Some(gpu) = gpu() else { return };
+    let batch = Batch::of(every_block(), &records(1000, 5));
+    let (e, _) = batch.forward(gpu, Layout::Separate);
+    let twin = twin::forward(&batch.plan, &batch.records, &batch.arena);
+    let names = batch.plan.columns();
+    let exact = |name: &str| {
+        ["known", "decades_since_2015", "octaves_above_10m"].iter().any(|end| name.ends_with(end))
+    };
+    let columns: Vec<usize> = (0..names.len()).filter(|&column| exact(&names[column])).collect();
+    assert_eq!(columns.len(), 12);
+    let pick = |e: &[f32]| -> Vec<f32> {
+        e.chunks_exact(names.len()).flat_map(|row| columns.iter().map(|&column| row[column])).collect()
+    };
+    assert_same_bits("integer features", &pick(&e), &pick(&twin));
+}
+
+#[test]
+fn spherical_harmonics_hold_a_bound_per_degree() {
+    let Some(gpu) = gpu() else { return };
+    let batch = Batch::of(Plan::new(&[Block::Place { degree: 16 }]).unwrap(), &records(1500, 3));
+    let (e, _) = batch.forward(gpu, Layout::Separate);
+    let expected = batch.reference(&wide(&batch.arena));
+    let width = batch.plan.width() as usize;
+    for degree in 0..=16usize {
+        let of_degree = |row: usize| row * width + degree * degree..row * width + (degree + 1) * (degree + 1);
+        let errors = (0..1500).flat_map(of_degree).map(|i| (f64::from(e[i]) - expected[i]).abs());
+        let worst = errors.fold(0.0, f64::max);
+        let bound = if degree <= 10 { 1e-6 } else { 2e-6 };
+        assert!(worst <= bound, "degree {degree}: {worst:e}");
+    }
+}
+
+#[test]
+fn twenty_repeats_and_both_layouts_give_the_same_bits() {
+    let Some(gpu) = gpu() else { return };
+    let batch = Batch::of(every_block(), &records(200, 7));
+    let (first, _) = batch.forward(gpu, Layout::Separate);
+    for repeat in 0..20 {
+        let (again, _) = batch.forward(gpu, LAYOUTS[repeat % 2]);
+        assert_same_bits("repeat", &first, &again);
+    }
+}
+
+#[test]
+fn a_record_alone_equals_the_record_in_a_batch() {
+    let Some(gpu) = gpu() else { return };
+    let all = records(130, 9);
+    let batch = Batch::of(every_block(), &all);
+    let (e, _) = batch.forward(gpu, Layout::Separate);
+    let width = batch.plan.width() as usize;
+    for sample in [0, 1, 63, 64, 129] {
+        let mut alone = Batch::of(every_block(), &all[sample..=sample]);
+        alone.arena = batch.arena.clone();
+        let (row, _) = alone.forward(gpu, Layout::OneBuffer);
+        assert_same_bits("row", &row, &e[sample * width..][..width]);
+    }
+}
+
+#[test]
+fn a_block_alone_equals_the_block_in_a_plan() {
+    let Some(gpu) = gpu() else { return };
+    let all = records(70, 11);
+    let batch = Batch::of(every_block(), &all);
+    let (e, _) = batch.forward(gpu, Layout::Separate);
+    let width = batch.plan.width() as usize;
+    for layout in batch.plan.layouts() {
+        let mut alone = Batch::of(Plan::new(&[layout.block]).unwrap(), &all);
+        alone.arena = batch.arena[layout.missing.start as usize..layout.table.end as usize].to_vec();
+        let (features, _) = alone.forward(gpu, Layout::OneBuffer);
+        let columns =
+            layout.features.start as usize..layout.validity.unwrap_or(layout.features.end - 1) as usize + 1;
+        let expected: Vec<f32> =
+            e.chunks_exact(width).flat_map(|row| row[columns.clone()].to_vec()).collect();
+        assert_same_bits(layout.block.name(), &features, &expected);
+    }
+}
+
+#[test]
+fn impossible_values_on_the_device_count_as_missing_and_are_counted() {
+    let Some(gpu) = gpu() else { return };
+    let full = Record::new().lat_deg(10.0).lon_deg(20.0).date(2024, 2, 29).second_of_day(60).gsd_m(10.0);
+    let full = full.utc_offset_s(0).sensor(4).climate_zone(30).ecoregion(69).tile(0).iso_week(9).hour(0);
+    let bad = [
+        (Field::Lat, 1, 91 << 8),
+        (Field::Lon, 1, (-181i32 << 8) as u32),
+        (Field::Year, 0, 2_000_000),
+        (Field::Month, 0, 0),
+        (Field::Day, 0, 30),
+        (Field::SecondOfDay, 0, 86_400),
+        (Field::UtcOffset, 0, 70_000),
+        (Field::Gsd, 1, u32::MAX),
+        (Field::Sensor, 0, 5),
+        (Field::ClimateZone, 0, u32::MAX),
+        (Field::Ecoregion, 0, 70),
+        (Field::Tile, 0, 1),
+        (Field::IsoWeek, 0, 54),
+        (Field::Hour, 0, 24),
+    ];
+    let samples = bad.len() + 1;
+    let mut words = Records::from_records(&vec![full; samples]).unwrap().words().to_vec();
+    for (sample, (field, word, value)) in bad.iter().enumerate() {
+        words[(field.info().word as usize + word) * samples + sample] = *value;
+    }
+    let batch = Batch::new(every_block(), Records::from_words(words).unwrap());
+    let (e, status) = batch.forward(gpu, Layout::OneBuffer);
+    let twin = twin::forward(&batch.plan, &batch.records, &batch.arena);
+    assert_near("e", &e, &wide(&twin), 3e-7);
+    // place: lat, lon; season and year: year, month, day, second, offset; day: second, offset; clay: all but the offset.
+    assert_eq!(status, [2, 5, 2, 8, 5, 1, 1, 1, 1, 1]);
+}
+
+#[test]
+fn a_batch_larger_than_a_binding_is_cut_without_a_trace() {
+    let Some(_) = gpu() else { return };
+    let limits = wgpu::Limits { max_storage_buffer_binding_size: 208 << 10, ..wgpu::Limits::default() };
+    let options = OpenOptions { limits: Some(limits), ..Default::default() };
+    let small = pollster::block_on(Gpu::open(&options)).unwrap();
+    let small: &'static Gpu = Box::leak(Box::new(small));
+    let batch = Batch::of(every_block(), &records(1300, 13));
+    for layout in LAYOUTS {
+        let (whole, status) = batch.forward(gpu().unwrap(), layout);
+        let (cut, cut_status) = batch.forward(small, layout);
+        assert_same_bits("e", &whole, &cut);
+        assert_eq!(status, cut_status);
+        assert_same_bits("darena", &batch.backward(gpu().unwrap(), layout), &batch.backward(small, layout));
+    }
+}
+
+#[test]
+fn clays_channels_equal_upstreams() {
+    let Some(gpu) = gpu() else { return };
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/clay.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let f64s = |name: &str| bytemuck::pod_collect_to_vec::<u8, f64>(file.tensor(name).unwrap().data());
+    let i32s = |name: &str| bytemuck::pod_collect_to_vec::<u8, i32>(file.tensor(name).unwrap().data());
+    let places = f64s("latlon.in.latlon_deg");
+    let times = i32s("time.in.ymdh");
+    let place = |p: &[f64]| Record::new().lat_deg(p[0]).lon_deg(p[1]);
+    let time = |t: &[i32]| Record::new().date(t[0], t[1], t[2]).second_of_day(t[3] * 3600 + 1234);
+    let all: Vec<Record> = places.chunks_exact(2).map(place).chain(times.chunks_exact(4).map(time)).collect();
+    let batch = Batch::of(Plan::new(&[Block::ClayScalars { validity: false }]).unwrap(), &all);
+    let (e, _) = batch.forward(gpu, Layout::Separate);
+    let zeros = [0.0; 4];
+    let of_places =
+        f64s("latlon.out_f64").chunks_exact(4).flat_map(|out| [&zeros, out].concat()).collect::<Vec<_>>();
+    let of_times =
+        f64s("time.out_f64").chunks_exact(4).flat_map(|out| [out, &zeros].concat()).collect::<Vec<_>>();
+    assert_near("clay", &e, &[of_places, of_times].concat(), 1e-7);
+}
+
+#[test]
+fn bad_arguments_are_refused_by_name() {
+    let Some(gpu) = gpu() else { return };
+    let batch = Batch::of(every_block(), &records(2, 1));
+    let mut t = Tensors::new(gpu, Layout::OneBuffer);
+    let records = t.u32([RECORD_WORDS, 1, 2], batch.records.words());
+    let arena = t.f32([1, 1, batch.plan.arena_len()], &batch.arena);
+    let e = t.poisoned([2, 1, batch.plan.width()]);
+    let encoder = Encoder::new(gpu, batch.plan.clone());
+    let good = Forward { records: t.view(records), arena: t.view(arena), e: t.view(e), status: None };
+    let message =
+        |args: Forward<'_>| t.run(|recorder| encoder.forward(recorder, &args)).unwrap_err().to_string();
+    assert!(message(Forward { records: t.view(arena), ..good }).contains("`records`"));
+    assert!(message(Forward { arena: t.view(arena).columns(0, 3), ..good }).contains("`arena`"));
+    assert!(message(Forward { e: t.view(e).columns(1, 3), ..good }).contains("`e`"));
+    assert!(message(Forward { status: Some(t.view(arena).columns(0, 10)), ..good }).contains("`status`"));
+    let into_arena = t.view(arena).columns(0, 10).of(gtca::gpu::Dtype::U32);
+    assert!(message(Forward { status: Some(into_arena), ..good }).contains("overlap"));
+    let clay = Encoder::new(gpu, Plan::new(&[Block::ClayScalars { validity: false }]).unwrap());
+    let args =
+        Backward { records: t.view(records), de: t.view(e), darena: t.view(arena), mode: Mode::Overwrite };
+    let refusal = t.run(|recorder| clay.backward(recorder, &args)).unwrap_err().to_string();
+    assert!(refusal.contains("`darena`"), "{refusal}");
+    assert!(t.read(e).iter().all(|value| value.to_bits() == POISON), "nothing may have been recorded");
+}
+
+#[test]
+fn an_empty_batch_is_no_work() {
+    let Some(gpu) = gpu() else { return };
+    let batch = Batch::of(every_block(), &[]);
+    assert!(batch.forward(gpu, Layout::OneBuffer).0.is_empty());
+    assert!(batch.backward(gpu, Layout::OneBuffer).iter().all(|&value| value == 0.0));
+}
