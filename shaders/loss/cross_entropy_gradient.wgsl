@@ -45,7 +45,7 @@ fn main(
     let weight = terms[term + 1u];
     var gradient = 0.0;
     if weight != 0.0 && total != 0.0 {
-        let probability = safe_exp((logits[row_start(params.logits, row) + class_id] - terms[term + 2u]) - terms[term + 3u]);
+        let probability = precise_exp((logits[row_start(params.logits, row) + class_id] - terms[term + 2u]) - terms[term + 3u]);
         let hit = f32(labels[row_start(params.labels, row)] == class_id);
         gradient = params.scale * weight / total * (probability - hit);
     }

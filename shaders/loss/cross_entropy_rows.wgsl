@@ -1,10 +1,12 @@
 // Per row of the cross-entropy: terms[row] = (w·ce, w, top, log Σ e^(z − top)), top the row's maximum and
 // ce = (top − z_y) + log Σ e^(z − top): two parts, so that a large common offset of the logits costs nothing.
-// An ignored label gives w = 0; a label beyond the classes counts as ignored and is counted in `status`.
-// WEIGHTED takes w = weights[y], else w = 1.
+// The label `ignore` gives w = 0, a class or not; a label beyond the classes does too and is counted in `status`.
+// WEIGHTED takes w = weights[y], else w = 1. PER_ROW also writes ce itself, 0 where the label is not counted.
 //
-// logits: [rows, classes]; labels: [rows, 1]; weights: [classes]; terms: [rows, 4], contiguous; status: [1].
-// One invocation per row; loops 2 · classes. Twin: `cross_entropy_rows` in src/loss/twin.rs.
+// logits: [rows, classes]; labels: [rows, 1]; weights: [classes]; terms: [rows, 4], contiguous; status: [1];
+// per_row: [rows, 1]. One invocation per row; loops 2 · classes.
+// precise_exp and precise_log hold their bounds on every device, where the builtins' promises are loose near 1.
+// Twin: `cross_entropy` in src/loss/twin.rs.
 
 #import common/view
 #import common/numeric
@@ -12,6 +14,7 @@
 struct Params {
     logits: Rows,
     labels: Rows,
+    per_row: Rows,
     rows: u32,
     classes: u32,
     weights_start: u32,
@@ -28,6 +31,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> weights: array<f32>;
 @group(0) @binding(4) var<storage, read_write> terms: array<f32>;
 @group(0) @binding(5) var<storage, read_write> status: array<atomic<u32>>;
+@group(0) @binding(6) var<storage, read_write> per_row: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -46,25 +50,28 @@ fn main(
     }
     var sum = 0.0;
     for (var c = 0u; c < params.classes; c++) {
-        sum += safe_exp(logits[at + c] - top);
+        sum += precise_exp(logits[at + c] - top);
     }
-    let log_sum = log(sum);
+    let log_sum = precise_log(sum);
     let label = labels[row_start(params.labels, row)];
     var weight = 0.0;
-    var term = 0.0;
-    if label < params.classes {
+    var ce = 0.0;
+    if label < params.classes && label != params.ignore {
 #if WEIGHTED
         weight = weights[params.weights_start + label];
 #else
         weight = 1.0;
 #endif
-        term = weight * ((top - logits[at + label]) + log_sum);
+        ce = (top - logits[at + label]) + log_sum;
     } else if label != params.ignore {
         atomicAdd(&status[params.status_start], 1u);
     }
     let out = params.terms_start + row * 4u;
-    terms[out] = term;
+    terms[out] = weight * ce;
     terms[out + 1u] = weight;
     terms[out + 2u] = top;
     terms[out + 3u] = log_sum;
+#if PER_ROW
+    per_row[row_start(params.per_row, row)] = ce;
+#endif
 }

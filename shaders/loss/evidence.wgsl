@@ -5,7 +5,7 @@
 // BOTH: the same for q. ACCUMULATE adds to what the gradients hold.
 //
 // p, q (logits), dp, dq: [rows, classes]; terms: [rows, 1], contiguous.
-// One invocation per row; loops 5 · classes. Twin: `evidence` in src/loss/twin.rs.
+// One invocation per row; loops 4 · classes. Twin: `evidence` in src/loss/twin.rs.
 
 #import common/view
 #import common/numeric
@@ -50,23 +50,23 @@ fn main(
     }
     var sums = vec2<f32>(0.0);
     for (var c = 0u; c < params.classes; c++) {
-        sums += vec2<f32>(safe_exp(p[p_at + c] - tops.x), safe_exp(q[q_at + c] - tops.y));
+        sums += vec2<f32>(precise_exp(p[p_at + c] - tops.x), precise_exp(q[q_at + c] - tops.y));
     }
-    let log_sums = log(sums);
+    let log_sums = vec2<f32>(precise_log(sums.x), precise_log(sums.y));
     var divergence = 0.0;
     var entropy = 0.0;
     var p_mean = 0.0; // Σ p (lp − lq)
     var q_mean = 0.0; // Σ q (lp − lq)
     for (var c = 0u; c < params.classes; c++) {
         let logs = (vec2<f32>(p[p_at + c], q[q_at + c]) - tops) - log_sums;
-        let probabilities = vec2<f32>(safe_exp(logs.x), safe_exp(logs.y));
+        let probabilities = vec2<f32>(precise_exp(logs.x), precise_exp(logs.y));
         let gap = logs.x - logs.y;
         divergence = fma(probabilities.x - probabilities.y, gap, divergence);
         entropy = fma(-probabilities.y, logs.y, entropy);
         p_mean = fma(probabilities.x, gap, p_mean);
         q_mean = fma(probabilities.y, gap, q_mean);
     }
-    let excess = 0.5 * divergence - params.threshold;
+    let excess = fma(0.5, divergence, -params.threshold);
     let weight = clamp(1.0 - entropy * params.inverse_log, 0.0, 1.0);
     terms[params.terms_start + row] = weight * max(0.0, excess) * params.per_row;
 #if GRADIENT
@@ -75,7 +75,7 @@ fn main(
     let dq_at = row_start(params.dq, row);
     for (var c = 0u; c < params.classes; c++) {
         let logs = (vec2<f32>(p[p_at + c], q[q_at + c]) - tops) - log_sums;
-        let probabilities = vec2<f32>(safe_exp(logs.x), safe_exp(logs.y));
+        let probabilities = vec2<f32>(precise_exp(logs.x), precise_exp(logs.y));
         let gap = logs.x - logs.y;
         let apart = probabilities.x - probabilities.y;
         let to_p = factor * fma(probabilities.x, gap - p_mean, apart);

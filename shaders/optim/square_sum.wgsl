@@ -1,7 +1,7 @@
 // First stage of a squared norm: partial[chunk] = Σ_{i in chunk} x[i]², i over the elements of a view in row order.
 //
 // x: [rows, width]; partial: [chunks], contiguous, from `partial_start`.
-// One invocation per chunk; loops chunk_len, upwards, with fma. Twin: `square_sum` in src/optim/twin.rs.
+// One invocation per chunk; loops chunk_len, upwards, with fma. Twin: `square_norm` in src/optim/twin.rs.
 
 #import common/view
 

@@ -38,8 +38,19 @@ pub struct Kernel {
 }
 
 /// Flags that a shader condition may name.
-pub const FLAGS: &[&str] =
-    &["ACCUMULATE", "BACKWARD", "BIAS", "BOTH", "CLIP", "GATE", "GRADIENT", "ROW_MU", "SCALAR", "WEIGHTED"];
+pub const FLAGS: &[&str] = &[
+    "ACCUMULATE",
+    "BACKWARD",
+    "BIAS",
+    "BOTH",
+    "CLIP",
+    "GATE",
+    "GRADIENT",
+    "PER_ROW",
+    "ROW_MU",
+    "SCALAR",
+    "WEIGHTED",
+];
 
 impl Kernel {
     /// The WGSL text under a set of flags; `one_buffer` makes every storage binding writable.

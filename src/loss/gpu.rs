@@ -9,9 +9,9 @@ use bytemuck::{Pod, Zeroable};
 static CROSS_ENTROPY_ROWS: Kernel = Kernel {
     name: "loss/cross_entropy_rows",
     source: include_str!("../../shaders/loss/cross_entropy_rows.wgsl"),
-    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
+    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write, Binding::Write],
     params_bytes: size_of::<RowsParams>(),
-    flags: &[&[], &["WEIGHTED"]],
+    flags: &[&[], &["WEIGHTED"], &["PER_ROW"], &["WEIGHTED", "PER_ROW"]],
     loop_bound: "2 · classes",
     when: "every cross-entropy",
 };
@@ -48,7 +48,7 @@ static EVIDENCE: Kernel = Kernel {
         &["GRADIENT", "BOTH"],
         &["GRADIENT", "BOTH", "ACCUMULATE"],
     ],
-    loop_bound: "5 · classes",
+    loop_bound: "4 · classes",
     when: "the evidence regularizer",
 };
 
@@ -59,6 +59,7 @@ pub(crate) const KERNELS: &[&Kernel] = &[&CROSS_ENTROPY_ROWS, &CROSS_ENTROPY_GRA
 struct RowsParams {
     logits: Rows,
     labels: Rows,
+    per_row: Rows,
     rows: u32,
     classes: u32,
     weights_start: u32,
@@ -131,16 +132,26 @@ fn cross_entropy_rows(
     terms: &View<'_>,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let unused = recorder.scratch(4);
-    let status = args.status.unwrap_or(View::vector(&unused, 1)).bind(alignment);
-    let flags: &[&str] = if args.class_weights.is_some() { &["WEIGHTED"] } else { &[] };
-    for range in recorder.gpu().row_chunks(OP, &[args.logits, args.labels, *terms], 1)? {
+    // Stand-ins for outputs that are not asked for; buffers of their own, since they are declared writable.
+    let (no_status, no_per_row) = (recorder.scratch(4), recorder.scratch(4));
+    let status = args.status.unwrap_or(View::vector(&no_status, 1)).bind(alignment);
+    let mut flags = Vec::new();
+    flags.extend(args.class_weights.map(|_| "WEIGHTED"));
+    flags.extend(args.per_row.map(|_| "PER_ROW"));
+    let mut views = vec![args.logits, args.labels, *terms];
+    views.extend(args.per_row);
+    for range in recorder.gpu().row_chunks(OP, &views, 1)? {
         let [logits, labels, terms] = [&args.logits, &args.labels, terms]
             .map(|view| view.slice_rows(range.start, range.end).bind(alignment));
         let weights = args.class_weights.map_or(logits, |weights| weights.bind(alignment));
+        let per_row = match &args.per_row {
+            Some(view) => view.slice_rows(range.start, range.end).bind(alignment),
+            None => View::vector(&no_per_row, 1).bind(alignment),
+        };
         let params = RowsParams {
             logits: logits.rows,
             labels: labels.rows,
+            per_row: per_row.rows,
             rows: range.end - range.start,
             classes: args.logits.width(),
             weights_start: weights.rows.start,
@@ -151,10 +162,10 @@ fn cross_entropy_rows(
         };
         recorder.dispatch(&Dispatch {
             kernel: &CROSS_ENTROPY_ROWS,
-            flags,
+            flags: &flags,
             params: bytemuck::bytes_of(&params),
             knobs: &[],
-            storage: &[logits, labels, weights, terms, status],
+            storage: &[logits, labels, weights, terms, status, per_row],
             groups: u64::from(params.rows).div_ceil(64),
             iterations: 2 * u64::from(params.classes),
         })?;
@@ -255,7 +266,7 @@ pub(super) fn evidence(recorder: &mut Recorder<'_>, args: &Evidence<'_>) -> Resu
             knobs: &[],
             storage: &[p, q, terms, dp, dq],
             groups: u64::from(params.rows).div_ceil(64),
-            iterations: 5 * u64::from(params.classes),
+            iterations: 4 * u64::from(params.classes),
         })?;
     }
     column_sum(recorder, OP, &terms, &args.loss, Mode::Overwrite)

@@ -17,8 +17,10 @@ use crate::Error;
 use crate::gpu::{Access, Dtype, Mode, Recorder, View, check_overlap};
 
 const OP: &str = "loss";
-/// A row's loops run over the classes five times at most.
-const MAX_CLASSES: u32 = 10_000;
+/// The cross-entropy loops over a row's classes twice.
+const MAX_CLASSES: u32 = 29_999;
+/// The evidence regularizer loops four times.
+const MAX_EVIDENCE_CLASSES: u32 = 14_999;
 
 /// The label that no loss counts, unless another is named.
 pub const IGNORE: u32 = u32::MAX;
@@ -26,16 +28,18 @@ pub const IGNORE: u32 = u32::MAX;
 /// Arguments of [`cross_entropy`].
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy<'a> {
-    /// `[rows, classes]`, classes 2 to 10,000.
+    /// `[rows, classes]`, classes 2 to 29,999.
     pub logits: View<'a>,
     /// u32 `[rows, 1]`. A label beyond the classes counts as ignored.
     pub labels: View<'a>,
-    /// `[classes]`, or none for 1.
+    /// `[classes]`, at least 0; or none for 1.
     pub class_weights: Option<View<'a>>,
-    /// The label that is left out silently; usually [`IGNORE`].
+    /// The label that is left out silently, be it a class or not; usually [`IGNORE`].
     pub ignore: u32,
     /// Written: `Σ w_y ce / Σ w_y` over counted rows in nats, 0 if there is none; `[1]`.
     pub loss: View<'a>,
+    /// Written: each row's `ce` in nats without class weight, 0 where the label is not counted; `[rows, 1]`.
+    pub per_row: Option<View<'a>>,
     /// Written: gradient of `scale · loss`, `[rows, classes]`.
     pub dlogits: Option<View<'a>>,
     /// Factor of the gradient.
@@ -49,7 +53,7 @@ pub struct CrossEntropy<'a> {
 /// Arguments of [`evidence`].
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    /// Logits with (randomly dropped or perturbed) metadata, `[rows, classes]`.
+    /// Logits with (randomly dropped or perturbed) metadata, `[rows, classes]`, classes 2 to 14,999.
     pub p: View<'a>,
     /// Logits of the same adapter with all metadata dropped, `[rows, classes]`.
     pub q: View<'a>,
@@ -67,7 +71,8 @@ pub struct Evidence<'a> {
     pub mode: Mode,
 }
 
-/// Records the cross-entropy of class logits and, where asked for, its gradient.
+/// Records the cross-entropy of class logits and, where asked for, its gradient. A row's `ce` does not depend on the
+/// rows beside it. Logits lie within ±10³⁷, so that their differences are finite.
 ///
 /// # Errors
 /// Wrong shapes, types or ranges; overlapping outputs; a scale that is not finite.
@@ -76,14 +81,14 @@ pub struct Evidence<'a> {
 /// # use gtca::{gpu::{Mode, Recorder, View}, loss::{cross_entropy, CrossEntropy, IGNORE}};
 /// # fn f<'a>(recorder: &mut Recorder<'_>, logits: View<'a>, labels: View<'a>, loss: View<'a>) -> Result<(), gtca::Error> {
 /// cross_entropy(recorder, &CrossEntropy {
-///     logits, labels, class_weights: None, ignore: IGNORE, loss, dlogits: None, scale: 1.0,
+///     logits, labels, class_weights: None, ignore: IGNORE, loss, per_row: None, dlogits: None, scale: 1.0,
 ///     mode: Mode::Overwrite, status: None,
 /// })
 /// # }
 /// ```
 pub fn cross_entropy(recorder: &mut Recorder<'_>, args: &CrossEntropy<'_>) -> Result<(), Error> {
     let rows = args.logits.rows();
-    let classes = check_classes(&args.logits)?;
+    let classes = check_classes(&args.logits, MAX_CLASSES)?;
     check_scale(args.scale)?;
     args.logits.check(OP, "logits", Dtype::F32)?;
     args.labels.check_rows(OP, "labels", Dtype::U32, rows, 1)?;
@@ -96,6 +101,10 @@ pub fn cross_entropy(recorder: &mut Recorder<'_>, args: &CrossEntropy<'_>) -> Re
     if let Some(weights) = args.class_weights {
         weights.check_rows(OP, "class_weights", Dtype::F32, 1, classes)?;
         used.push(("class_weights", weights, Access::Read));
+    }
+    if let Some(per_row) = args.per_row {
+        per_row.check_rows(OP, "per_row", Dtype::F32, rows, 1)?;
+        used.push(("per_row", per_row, Access::Write));
     }
     if let Some(dlogits) = args.dlogits {
         dlogits.check_rows(OP, "dlogits", Dtype::F32, rows, classes)?;
@@ -110,7 +119,7 @@ pub fn cross_entropy(recorder: &mut Recorder<'_>, args: &CrossEntropy<'_>) -> Re
 }
 
 /// Records the evidence regularizer and, where asked for, its gradients. The certainty weight
-/// `w = 1 − H(q)/ln C` is constant in the gradient.
+/// `w = 1 − H(q)/ln C`, clamped to [0, 1], is constant in the gradient.
 ///
 /// # Errors
 /// Wrong shapes, types or ranges; overlapping outputs; `dq` without `dp`; a number that is not finite.
@@ -124,7 +133,7 @@ pub fn cross_entropy(recorder: &mut Recorder<'_>, args: &CrossEntropy<'_>) -> Re
 /// ```
 pub fn evidence(recorder: &mut Recorder<'_>, args: &Evidence<'_>) -> Result<(), Error> {
     let rows = args.p.rows();
-    let classes = check_classes(&args.p)?;
+    let classes = check_classes(&args.p, MAX_EVIDENCE_CLASSES)?;
     check_scale(args.scale)?;
     if !(args.threshold >= 0.0 && args.threshold.is_finite()) {
         return Err(Error::argument(
@@ -153,10 +162,10 @@ pub fn evidence(recorder: &mut Recorder<'_>, args: &Evidence<'_>) -> Result<(), 
     gpu::evidence(recorder, args)
 }
 
-fn check_classes(logits: &View<'_>) -> Result<u32, Error> {
+fn check_classes(logits: &View<'_>, most: u32) -> Result<u32, Error> {
     let classes = logits.width();
-    if !(2..=MAX_CLASSES).contains(&classes) {
-        let rule = format!("classes run from 2 to {MAX_CLASSES}");
+    if !(2..=most).contains(&classes) {
+        let rule = format!("classes run from 2 to {most}");
         return Err(Error::argument(OP, "classes", classes, rule, "check the logits' width"));
     }
     Ok(classes)

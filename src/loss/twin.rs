@@ -1,13 +1,15 @@
 //! CPU twins of the loss kernels, with the kernels' order of sums.
 
-use crate::common::numeric::safe_exp;
+use crate::common::numeric::{precise_exp, precise_log};
 use crate::common::reduce::column_sum;
 
-/// A loss with its gradient.
+/// A loss with its gradients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
     /// The loss.
     pub value: f32,
+    /// Each row's part: `ce`, or `w · max(0, J − τ) / rows`.
+    pub per_row: Vec<f32>,
     /// Gradients, one per differentiable input.
     pub gradients: Vec<Vec<f32>>,
 }
@@ -15,7 +17,7 @@ pub struct Loss {
 /// A row's maximum and log Σ e^(z − maximum): two parts, so that a large common offset costs nothing.
 fn top_and_log_sum(row: &[f32]) -> [f32; 2] {
     let top = row.iter().copied().fold(row[0], f32::max);
-    [top, row.iter().fold(0.0, |sum, &z| sum + safe_exp(z - top)).ln()]
+    [top, precise_log(row.iter().fold(0.0, |sum, &z| sum + precise_exp(z - top)))]
 }
 
 /// `a / b`, or 0 where b is 0.
@@ -23,21 +25,24 @@ pub fn ratio(a: f32, b: f32) -> f32 {
     if b == 0.0 { 0.0 } else { a / b }
 }
 
-/// Cross-entropy and `scale` times its gradient; labels beyond the classes are ignored.
+/// Cross-entropy and `scale` times its gradient; `ignore` and labels beyond the classes are not counted.
 pub fn cross_entropy(
     logits: &[f32],
     classes: usize,
     labels: &[u32],
     weights: Option<&[f32]>,
+    ignore: u32,
     scale: f32,
 ) -> Loss {
-    let mut terms = Vec::new();
+    let (mut terms, mut per_row) = (Vec::new(), Vec::new());
     let mut parts = Vec::new();
     for (row, &label) in logits.chunks_exact(classes).zip(labels) {
         let [top, log_sum] = top_and_log_sum(row);
-        let counted = (label as usize) < classes;
+        let counted = (label as usize) < classes && label != ignore;
         let weight = if counted { weights.map_or(1.0, |weights| weights[label as usize]) } else { 0.0 };
-        terms.extend([if counted { weight * ((top - row[label as usize]) + log_sum) } else { 0.0 }, weight]);
+        let ce = if counted { (top - row[label as usize]) + log_sum } else { 0.0 };
+        terms.extend([weight * ce, weight]);
+        per_row.push(ce);
         parts.push([top, log_sum]);
     }
     let totals = column_sum(&terms, 2);
@@ -47,11 +52,11 @@ pub fn cross_entropy(
             return 0.0;
         }
         let [top, log_sum] = parts[row];
-        let probability = safe_exp((logits[row * classes + c] - top) - log_sum);
+        let probability = precise_exp((logits[row * classes + c] - top) - log_sum);
         scale * weight / totals[1] * (probability - f32::from(labels[row] as usize == c))
     };
     let dlogits = (0..logits.len()).map(|i| gradient(i / classes, i % classes)).collect();
-    Loss { value: ratio(totals[0], totals[1]), gradients: vec![dlogits] }
+    Loss { value: ratio(totals[0], totals[1]), per_row, gradients: vec![dlogits] }
 }
 
 /// Evidence regularizer with `scale` times its gradients for p and for q.
@@ -64,7 +69,7 @@ pub fn evidence(p: &[f32], q: &[f32], classes: usize, threshold: f32, scale: f32
         let (mut divergence, mut entropy, mut p_mean, mut q_mean) = (0.0, 0.0, 0.0, 0.0);
         let parts = |c: usize| {
             let (lp, lq) = ((p[c] - top_p) - log_p, (q[c] - top_q) - log_q);
-            (safe_exp(lp), safe_exp(lq), lp - lq, lq)
+            (precise_exp(lp), precise_exp(lq), lp - lq, lq)
         };
         for c in 0..classes {
             let (pc, qc, gap, lq) = parts(c);
@@ -83,5 +88,5 @@ pub fn evidence(p: &[f32], q: &[f32], classes: usize, threshold: f32, scale: f32
             dq.push(-factor * qc.mul_add(gap - q_mean, pc - qc));
         }
     }
-    Loss { value: column_sum(&terms, 1)[0], gradients: vec![dp, dq] }
+    Loss { value: column_sum(&terms, 1)[0], per_row: terms, gradients: vec![dp, dq] }
 }

@@ -3,7 +3,7 @@
 use super::{AdamWDesc, OP, Slot};
 use crate::Error;
 use crate::gpu::reduce::{Mode, sum_chunks};
-use crate::gpu::{Binding, Dispatch, Kernel, Recorder, Rows, View};
+use crate::gpu::{Binding, Dispatch, Kernel, MAX_ITERATIONS, Recorder, Rows, View};
 use bytemuck::{Pod, Zeroable};
 
 static SQUARE_SUM: Kernel = Kernel {
@@ -12,7 +12,7 @@ static SQUARE_SUM: Kernel = Kernel {
     storage: &[Binding::Read, Binding::Write],
     params_bytes: size_of::<SquareSum>(),
     flags: &[&[]],
-    loop_bound: "256, doubled until 16,384 chunks suffice",
+    loop_bound: "256, doubled until 16,384 chunks suffice, at most 32,768",
     when: "first stage of the gradient norm",
 };
 
@@ -61,10 +61,23 @@ struct AdamWParams {
 /// Elements of one chunk of a squared sum over `count` elements: the second stage stays short.
 pub(super) fn chunk_len(count: u64) -> u32 {
     let mut len = 256;
-    while count.div_ceil(u64::from(len)) > 16_384 {
+    while count.div_ceil(u64::from(len)) > 16_384 && u64::from(len) * 2 < MAX_ITERATIONS {
         len *= 2;
     }
     len
+}
+
+/// The fewest rows that fill chunks to the end, so that a cut batch sums in the order of a whole one.
+fn rows_of_whole_chunks(width: u32, chunk_len: u32) -> u32 {
+    // A chunk's length is a power of two.
+    chunk_len >> width.trailing_zeros().min(chunk_len.trailing_zeros())
+}
+
+/// Refuses tensors that no cut brings below the binding limit, before anything is recorded.
+pub(super) fn check_limits(recorder: &Recorder<'_>, slots: &[Slot<'_>]) -> Result<(), Error> {
+    slots.iter().try_for_each(|slot| {
+        recorder.gpu().row_chunks(OP, &[slot.gradient, slot.theta, slot.m, slot.v], 1).map(|_| ())
+    })
 }
 
 /// Records ‖·‖² over all views, chunk after chunk and view after view.
@@ -81,25 +94,31 @@ pub(super) fn square_norm(
     let total = chunks.iter().sum();
     let scratch = recorder.scratch(u64::from(total) * 4);
     let partials = View::vector(&scratch, total);
+    let part = partials.bind(alignment);
     let mut start = 0;
     for (view, chunks) in views.iter().zip(chunks) {
-        let (x, part) = (view.bind(alignment), partials.bind(alignment));
-        let params = SquareSum {
-            x: x.rows,
-            count: elements(view) as u32,
-            width: view.width(),
-            chunk_len,
-            partial_start: part.rows.start + start,
-        };
-        recorder.dispatch(&Dispatch {
-            kernel: &SQUARE_SUM,
-            flags: &[],
-            params: bytemuck::bytes_of(&params),
-            knobs: &[],
-            storage: &[x, part],
-            groups: u64::from(chunks).div_ceil(64),
-            iterations: chunk_len.into(),
-        })?;
+        for range in recorder.gpu().row_chunks(OP, &[*view], rows_of_whole_chunks(view.width(), chunk_len))? {
+            let x = view.slice_rows(range.start, range.end).bind(alignment);
+            let width = u64::from(view.width());
+            let count = u64::from(range.end - range.start) * width;
+            let before = u64::from(range.start) * width / u64::from(chunk_len);
+            let params = SquareSum {
+                x: x.rows,
+                count: count as u32,
+                width: view.width(),
+                chunk_len,
+                partial_start: part.rows.start + start + before as u32,
+            };
+            recorder.dispatch(&Dispatch {
+                kernel: &SQUARE_SUM,
+                flags: &[],
+                params: bytemuck::bytes_of(&params),
+                knobs: &[],
+                storage: &[x, part],
+                groups: count.div_ceil(chunk_len.into()).div_ceil(64),
+                iterations: chunk_len.into(),
+            })?;
+        }
         start += chunks;
     }
     sum_chunks(recorder, &partials, total, out, Mode::Overwrite, (1.0, None))
@@ -155,4 +174,23 @@ pub(super) fn adamw(
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_of_a_batch_fall_between_chunks() {
+        for width in 1..600 {
+            let rows = rows_of_whole_chunks(width, 256);
+            assert_eq!(rows * width % 256, 0, "width {width}");
+            assert!((1..rows).all(|fewer| fewer * width % 256 != 0), "width {width}");
+        }
+    }
+
+    #[test]
+    fn neither_stage_loops_too_long() {
+        assert_eq!([1, 4_194_304, 4_194_305, u64::MAX].map(chunk_len), [256, 256, 512, 32_768]);
+    }
 }

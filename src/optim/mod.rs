@@ -90,7 +90,9 @@ impl AdamW {
     }
 
     /// Records one step over all slots. `step` counts from 1; the gradient norm runs over all slots together and is
-    /// written, squared, to `square_norm` (`[1]`; required with `max_norm`).
+    /// written, squared, to `square_norm` (`[1]`; required with `max_norm`). Its sum runs in fixed chunks, slot after
+    /// slot. A norm above 10¹⁹ is beyond f32 when squared; clip or scale the loss before it comes to that.
+    /// Calls for disjoint sets of slots clip each set by its own norm.
     ///
     /// # Errors
     /// Wrong shapes, types or ranges; overlapping tensors; step 0; a learning rate that is not finite.
@@ -131,6 +133,7 @@ impl AdamW {
             used.push(("square_norm", norm, Access::Write));
         }
         check_overlap(OP, &used)?;
+        gpu::check_limits(recorder, slots)?;
         if let Some(norm) = &square_norm {
             let gradients: Vec<View<'_>> = slots.iter().map(|slot| slot.gradient).collect();
             gpu::square_norm(recorder, &gradients, norm)?;
