@@ -8,9 +8,11 @@ pub mod gpu;
 pub mod linear;
 pub mod lora;
 pub mod loss;
+pub mod metrics;
 pub mod optim;
 pub mod perturb;
 pub mod records;
+pub mod sensitivity;
 
 pub use error::Error;
 pub use wgpu;

@@ -4,9 +4,11 @@
 //! arithmetic decides they do the same operations in the same order; a device may contract them differently.
 
 pub mod calendar;
+pub mod cells;
 pub mod fixed64;
 pub mod geodesy;
 pub mod log2;
+pub mod measure;
 pub mod numeric;
 pub mod pack;
 pub mod phase;

@@ -11,8 +11,10 @@ pub fn kernels() -> Vec<&'static Kernel> {
         crate::linear::KERNELS,
         crate::lora::KERNELS,
         crate::loss::KERNELS,
+        crate::metrics::KERNELS,
         crate::optim::KERNELS,
         crate::perturb::KERNELS,
+        crate::sensitivity::KERNELS,
     ]
     .concat()
 }
@@ -26,9 +28,11 @@ macro_rules! files {
 /// Files that shaders import, by name.
 const IMPORTS: &[(&str, &str)] = files![
     "common/calendar",
+    "common/cells",
     "common/fixed64",
     "common/geodesy",
     "common/log2",
+    "common/measure",
     "common/numeric",
     "common/pack",
     "common/phase",

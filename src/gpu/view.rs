@@ -195,6 +195,40 @@ impl<'a> View<'a> {
         Ok(())
     }
 
+    /// A vector of words for integer sums: in one binding, and clearable where it is to be overwritten.
+    pub(crate) fn check_cells(
+        &self,
+        op: &'static str,
+        argument: &'static str,
+        words: u64,
+        gpu: &super::Gpu,
+        mode: super::Mode,
+    ) -> Result<(), Error> {
+        let limit = gpu.limits().max_storage_buffer_binding_size - u64::from(gpu.alignment());
+        if words * 4 > limit {
+            let rule = format!("this device binds at most {limit} bytes");
+            return Err(Error::argument(
+                op,
+                argument,
+                format!("{words} words"),
+                rule,
+                "measure fewer groups at a time",
+            ));
+        }
+        self.check_shape(op, argument, Dtype::U32, [1, 1, words as u32])?;
+        if mode == super::Mode::Overwrite && !self.buffer.usage().contains(wgpu::BufferUsages::COPY_DST) {
+            let value = format!("in a buffer of usage {:?}", self.buffer.usage());
+            return Err(Error::argument(
+                op,
+                argument,
+                value,
+                "COPY_DST is needed",
+                "add the usage or accumulate",
+            ));
+        }
+        Ok(())
+    }
+
     /// As [`Self::check`], and the shape must be this one.
     pub(crate) fn check_shape(
         &self,

@@ -12,4 +12,5 @@ mod lora;
 mod loss;
 mod optim;
 mod perturb;
+mod metrics;
 mod support;

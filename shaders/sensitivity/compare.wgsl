@@ -1,0 +1,241 @@
+// How far predictions move: K variants of the logits against the base, as 64-bit integer cells by perturbation and
+// group. With p = softmax(base), q = softmax(variant k), ŷ = argmax p (ties to the lowest), δ = variant − base:
+//     flip, KL(p‖q), JS(p, q), TV = ½ Σ|p − q|, q_ŷ − p_ŷ signed and absolute, H(q) − H(p), max_c |δ_c − mean δ|,
+// and with labels: correct, NLL, Brier, 15 calibration bins of q. A pair with a logit that is not finite only counts
+// as invalid; a group id outside means the slot behind the last group; a label outside means none.
+//
+// base: [rows, classes]; variants: [k, rows, classes]; labels, groups: [rows, 1]; per_sample: [k, rows, 2] (KL, flip;
+// −1 where invalid); sums: cells of two words, [k, slot, 60].
+// Workgroup: 256 invocations × per_lane samples of one k; loops per_lane · (3 classes + 1) + 12 times.
+// Reads every logit three times. The slots' sums pass through workgroup memory where they fit.
+// Twin: `compare` in src/sensitivity/twin.rs.
+
+#import common/view
+#import common/cells
+#import common/measure
+
+struct Params {
+    base: Rows,
+    variants: Rows,
+    labels: Rows,
+    groups: Rows,
+    per_sample: Rows,
+    rows: u32,
+    classes: u32,
+    group_count: u32,
+    has: u32, // 1: labels, 2: groups, 4: per_sample
+    sums_start: u32,
+    slot_words: u32, // of all slots of one k
+    is_local: u32,
+    per_lane: u32,
+    workgroups_per_k: u32,
+    variants_count: u32,
+    pad0: u32,
+    pad1: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> base: array<f32>;
+@group(0) @binding(2) var<storage, read> variants: array<f32>;
+@group(0) @binding(3) var<storage, read> labels: array<u32>;
+@group(0) @binding(4) var<storage, read> groups: array<u32>;
+@group(0) @binding(5) var<storage, read_write> sums: array<atomic<u32>>;
+@group(0) @binding(6) var<storage, read_write> per_sample: array<f32>;
+
+const SLOT_CELLS: u32 = 60u;
+const COUNT: u32 = 0u;
+const INVALID: u32 = 1u;
+const FLIPS: u32 = 2u;
+const LABELLED: u32 = 3u;
+const CORRECT: u32 = 4u;
+const CLAMPED: u32 = 5u;
+const KL: u32 = 6u;
+const JS: u32 = 7u;
+const TV: u32 = 8u;
+const TOP_CHANGE: u32 = 9u;
+const TOP_CHANGE_ABS: u32 = 10u;
+const ENTROPY_CHANGE: u32 = 11u;
+const LOGIT_CHANGE: u32 = 12u;
+const NLL: u32 = 13u;
+const BRIER: u32 = 14u;
+const FIRST_BIN: u32 = 15u;
+
+const NO_LABEL: u32 = 0xffffffffu;
+
+struct Pair {
+    base_at: u32,
+    variant_at: u32,
+    base_top: f32,
+    variant_top: f32,
+    base_class: u32,
+    variant_class: u32,
+    is_valid: bool,
+}
+
+// A cell table: which k, which slot.
+struct Place {
+    first: u32, // word of this k's first cell
+    slot: u32,
+}
+
+fn add_count(place: Place, cell: u32, value: i32) {
+    cells_add(params.is_local != 0u, place.first, 2u * (place.slot * SLOT_CELLS + cell), i64_from_i32(value));
+}
+
+fn add(place: Place, cell: u32, units: Units) {
+    add_count(place, cell, units.value);
+    if units.clamped != 0u {
+        add_count(place, CLAMPED, 1);
+    }
+}
+
+fn top_classes(base_at: u32, variant_at: u32) -> Pair {
+    var pair = Pair(base_at, variant_at, base[base_at], variants[variant_at], 0u, 0u, true);
+    for (var c = 0u; c < params.classes; c++) {
+        let l = base[base_at + c];
+        let m = variants[variant_at + c];
+        pair.is_valid = pair.is_valid && is_finite(l) && is_finite(m);
+        if l > pair.base_top {
+            pair.base_top = l;
+            pair.base_class = c;
+        }
+        if m > pair.variant_top {
+            pair.variant_top = m;
+            pair.variant_class = c;
+        }
+    }
+    return pair;
+}
+
+// Distances of one class's logits from the largest, (base, variant).
+fn distances(pair: Pair, c: u32) -> vec2<f32> {
+    return vec2<f32>(
+        logit_distance(base[pair.base_at + c], pair.base_top),
+        logit_distance(variants[pair.variant_at + c], pair.variant_top),
+    );
+}
+
+// Half the change of one class's logit; half, because the whole may overflow.
+fn half_change(pair: Pair, c: u32) -> f32 {
+    return clamp(fma(0.5, variants[pair.variant_at + c], -0.5 * base[pair.base_at + c]), -1.0e30, 1.0e30);
+}
+
+// Σ e^distance of base and variant, and the mean half change.
+fn totals(pair: Pair) -> vec3<f32> {
+    var sum = vec3<f32>(0.0);
+    var block = vec3<f32>(0.0);
+    for (var c = 0u; c < params.classes; c++) {
+        let d = distances(pair, c);
+        block += vec3<f32>(softmax_term(d.x), softmax_term(d.y), half_change(pair, c));
+        if (c + 1u) % CLASS_BLOCK == 0u {
+            sum += block;
+            block = vec3<f32>(0.0);
+        }
+    }
+    sum += block;
+    return vec3<f32>(sum.xy, sum.z / f32(params.classes));
+}
+
+// Whether the prediction flips and KL, or −1 where the pair is invalid.
+fn compare(pair: Pair, place: Place, label: u32) -> vec2<f32> {
+    if !pair.is_valid {
+        add_count(place, INVALID, 1);
+        return vec2<f32>(-1.0);
+    }
+    let total = totals(pair);
+    let p_scale = 1.0 / total.x;
+    let q_scale = 1.0 / total.y;
+    let q_log_total = precise_log(total.y);
+    let log_shift = precise_log(total.x) - q_log_total;
+    var sum = vec4<f32>(0.0); // KL, JS, 2 TV, Σ p·d − q·e
+    var block = vec4<f32>(0.0);
+    var others = vec2<f32>(0.0); // Σ q, Σ q² beside the label
+    var others_block = vec2<f32>(0.0);
+    var largest_change = 0.0;
+    for (var c = 0u; c < params.classes; c++) {
+        let d = distances(pair, c);
+        let p = softmax_term(d.x) * p_scale;
+        let q = softmax_term(d.y) * q_scale;
+        let log_ratio = d.y - d.x + log_shift;
+        block += vec4<f32>(kl_term(p, q, log_ratio), js_term(p, q), abs(p - q), fma(p, d.x, -q * d.y));
+        if c != label {
+            others_block = vec2<f32>(others_block.x + q, fma(q, q, others_block.y));
+        }
+        largest_change = max(largest_change, abs(half_change(pair, c) - total.z));
+        if (c + 1u) % CLASS_BLOCK == 0u {
+            sum += block;
+            block = vec4<f32>(0.0);
+            others += others_block;
+            others_block = vec2<f32>(0.0);
+        }
+    }
+    sum += block;
+    others += others_block;
+    let moved = distances(pair, pair.base_class);
+    let top_change = softmax_term(moved.y) * q_scale - p_scale;
+    let is_flip = pair.base_class != pair.variant_class;
+    add_count(place, COUNT, 1);
+    add_count(place, FLIPS, i32(is_flip));
+    add(place, KL, measure_units(sum.x));
+    add(place, JS, measure_units(sum.y));
+    add(place, TV, measure_units(0.5 * sum.z));
+    add(place, TOP_CHANGE, measure_units(top_change));
+    add(place, TOP_CHANGE_ABS, measure_units(abs(top_change)));
+    add(place, ENTROPY_CHANGE, measure_units(sum.w - log_shift));
+    add(place, LOGIT_CHANGE, logit_units(2.0 * largest_change));
+    if label < params.classes {
+        let distance = logit_distance(variants[pair.variant_at + label], pair.variant_top);
+        let is_correct = i32(label == pair.variant_class);
+        let bin = FIRST_BIN + 3u * calibration_bin(q_scale);
+        add_count(place, LABELLED, 1);
+        add_count(place, CORRECT, is_correct);
+        add(place, NLL, measure_units(clipped_nll(q_log_total, distance)));
+        add(place, BRIER, measure_units(fma(others.x, others.x, others.y)));
+        add_count(place, bin, 1);
+        add_count(place, bin + 1u, is_correct);
+        add(place, bin + 2u, measure_units(q_scale));
+    }
+    return vec2<f32>(sum.x, f32(is_flip));
+}
+
+fn measure(k: u32, row: u32, first: u32) {
+    var slot = 0u;
+    if (params.has & 2u) != 0u {
+        slot = min(groups[row_start(params.groups, row)], params.group_count);
+    }
+    var label = NO_LABEL;
+    if (params.has & 1u) != 0u {
+        label = labels[row_start(params.labels, row)];
+    }
+    let variant_row = k * params.rows + row;
+    let pair = top_classes(row_start(params.base, row), row_start(params.variants, variant_row));
+    let outcome = compare(pair, Place(first, slot), label);
+    if (params.has & 4u) != 0u {
+        let at = row_start(params.per_sample, variant_row);
+        per_sample[at] = outcome.x;
+        per_sample[at + 1u] = outcome.y;
+    }
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) group_count: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(group, group_count);
+    let k = index / params.workgroups_per_k;
+    let first_row = (index - k * params.workgroups_per_k) * CELLS_WIDTH * params.per_lane + lane;
+    let first = params.sums_start + k * params.slot_words;
+    let local_words = select(0u, params.slot_words, params.is_local != 0u);
+    // Groups beyond the last k come from folding.
+    let rows = select(0u, params.rows, k < params.variants_count);
+    cells_clear(lane, local_words);
+    for (var i = 0u; i < params.per_lane; i++) {
+        let row = first_row + i * CELLS_WIDTH;
+        if row < rows {
+            measure(k, row, first);
+        }
+    }
+    cells_flush(lane, local_words, first);
+}
