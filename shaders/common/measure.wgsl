@@ -40,7 +40,8 @@ fn kl_term(p: f32, q: f32, log_ratio: f32) -> f32 {
 }
 
 // The class's share of the Jensen-Shannon divergence: with m = (p+q)/2 and u = (q−p)/(2m) it is
-// m/2 · ((1−u) log(1−u) + (1+u) log(1+u)), never negative. For small u as a series.
+// m/2 · ((1−u) log(1−u) + (1+u) log(1+u)), never negative: for small u as a series, else as
+// p/2 · log(p/m) + q/2 · log(q/m), which is the same.
 fn js_term(p: f32, q: f32) -> f32 {
     let m = 0.5 * (p + q);
     if m < 1.0e-30 {
@@ -52,7 +53,6 @@ fn js_term(p: f32, q: f32) -> f32 {
         let series = fma(fma(fma(fma(2.2222223e-2, v, 3.5714287e-2), v, 6.666667e-2), v, 0.16666667), v, 1.0);
         return 0.5 * m * (v * series);
     }
-    let below = 1.0 - u;
-    let above = 1.0 + u;
-    return 0.5 * m * fma(below, precise_log(below), above * precise_log(above));
+    // The ratios themselves: 1 + u would lose the small one.
+    return 0.5 * fma(p, precise_log(p / m), q * precise_log(q / m));
 }
