@@ -1,7 +1,7 @@
 //! `sensitivity` against its twin and an f64 reference; order, sharding, chunking and paths bit for bit.
 
 use crate::support::*;
-use gtca::gpu::{Gpu, Knob, Mode};
+use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
 use gtca::sensitivity::{External, Factored, Probe, ProbeDesc, Sensitivity, Tally, twin};
 
 const UNIT: f64 = 1.0 / (1u64 << 26) as f64;
@@ -434,6 +434,36 @@ fn two_hundred_thousand_samples_are_all_counted() {
     let table = case.run(gpu, Layout::Separate);
     check("200,000", &case, 1, &table.overall(1).unwrap(), |_| true);
     assert_eq!(table.overall(0).unwrap().count(), 200_000);
+}
+
+#[test]
+fn variants_that_lie_further_apart_than_one_binding_are_measured_one_by_one() {
+    let Some(gpu) = gpu() else { return };
+    let case = Case::new(40, desc(3, 1, 3));
+    let far = 18 << 20; // elements; three variants span more than the default 128 MiB
+    let buffer = gpu.zeros("far apart", 2 * far * 4 + 480);
+    for k in 0..3 {
+        let part = &case.variants[k as usize * 120..][..120];
+        gpu.queue().write_buffer(&buffer, k * far * 4, bytemuck::cast_slice(part));
+    }
+    let (base, labels) =
+        (gpu.upload("base", &case.base), gpu.upload("labels", case.labels.as_ref().unwrap()));
+    let probe = Probe::new(&case.desc).unwrap();
+    let sums = probe.sums(gpu);
+    let args = External {
+        base: View::matrix(&base, 40, 3),
+        variants: View::tokens(&buffer, [3, 40, 3]).strided(far as u32, 3),
+        labels: Some(View::matrix(&labels, 40, 1).of(Dtype::U32)),
+        groups: None,
+        per_sample: None,
+        first_perturbation: 0,
+        sums: probe.view(&sums),
+        mode: Mode::Accumulate,
+    };
+    let t = Tensors::new(gpu, Layout::Separate);
+    t.run(|recorder| probe.external(recorder, &args)).unwrap();
+    let table = pollster::block_on(probe.read(gpu, &args.sums)).unwrap();
+    assert_eq!(table, case.run(gpu, Layout::Separate));
 }
 
 #[test]
