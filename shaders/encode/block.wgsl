@@ -1,6 +1,6 @@
 // One block of an encoding plan. The importing kernel defines
 //     fn plan_word(at: u32) -> u32
-// which returns a word of the plan. Rust side: `Layout::header` in src/encode/plan.rs.
+// which returns a word of the plan. Rust side: `Plan::compile` in src/encode/plan.rs.
 
 const OPCODE_PLACE = 0u;
 const OPCODE_SEASON = 1u;
@@ -10,7 +10,7 @@ const OPCODE_GSD = 4u;
 const OPCODE_ID = 5u;
 const OPCODE_CLAY = 6u;
 
-const HEADER_WORDS = 11u;
+const HEADER_WORDS = 10u;
 const NONE = 0xffffffffu;
 
 struct Block {
@@ -24,7 +24,6 @@ struct Block {
     field_bit: u32,
     constants: u32,  // where the scheme's constants start in the plan
     selector: u32,   // row of the backward's selectors; NONE where nothing is learned
-    first_tile: u32, // first workgroup of the backward
 }
 
 fn load_block(index: u32) -> Block {
@@ -40,6 +39,5 @@ fn load_block(index: u32) -> Block {
         plan_word(at + 7u),
         plan_word(at + 8u),
         plan_word(at + 9u),
-        plan_word(at + 10u),
     );
 }

@@ -26,8 +26,8 @@ static ARENA_GRADIENT: Kernel = Kernel {
     storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
     params_bytes: size_of::<GradientParams>(),
     flags: &[&[]],
-    loop_bound: "blocks + 256, doubled until the partials fit 64 MiB",
-    when: "first stage of the arena's gradient",
+    loop_bound: "256, doubled until the partials fit 64 MiB",
+    when: "first stage of the arena's gradient, once a learned block",
 };
 
 pub(crate) const KERNELS: &[&Kernel] = &[&FORWARD, &ARENA_GRADIENT];
@@ -50,12 +50,11 @@ struct ForwardParams {
 struct GradientParams {
     de: Rows,
     samples: u32,
-    blocks: u32,
-    tiles: u32,
+    block: u32,
     chunk_rows: u32,
     partial_start: u32,
     arena_len: u32,
-    pad: [u32; 2],
+    pad: [u32; 3],
 }
 
 /// Elements between the words of a record.
@@ -146,7 +145,6 @@ pub(super) fn backward(
     let chunks = Chunks::new(args.de.rows(), arena_len.into());
     let scratch = recorder.scratch(chunks.bytes(arena_len.into()));
     let partials = View::matrix(&scratch, chunks.count, arena_len);
-    let blocks = encoder.plan.layouts().len() as u32;
     for range in recorder.gpu().row_chunks(OP, &[args.de], chunks.rows)? {
         let samples = range.end - range.start;
         let used = recorder.scratch(u64::from(learned) * u64::from(samples) * 4);
@@ -155,25 +153,27 @@ pub(super) fn backward(
         let filled = chunks.of(&range);
         let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
         let de = args.de.slice_rows(range.start, range.end).bind(alignment);
-        let params = GradientParams {
-            de: de.rows,
-            samples,
-            blocks,
-            tiles: encoder.plan.tiles(),
-            chunk_rows: chunks.rows,
-            partial_start: part.rows.start,
-            arena_len,
-            pad: [0; 2],
-        };
-        recorder.dispatch(&Dispatch {
-            kernel: &ARENA_GRADIENT,
-            flags: &[],
-            params: bytemuck::bytes_of(&params),
-            knobs: &[],
-            storage: &[de, used.bind(alignment), encoder.words().bind(alignment), part],
-            groups: u64::from(filled.end - filled.start) * u64::from(encoder.plan.tiles()),
-            iterations: u64::from(chunks.rows) + u64::from(blocks),
-        })?;
+        for (block, layout) in (0..).zip(encoder.plan.layouts()).filter(|(_, layout)| layout.is_learned()) {
+            let params = GradientParams {
+                de: de.rows,
+                samples,
+                block,
+                chunk_rows: chunks.rows,
+                partial_start: part.rows.start,
+                arena_len,
+                pad: [0; 3],
+            };
+            let quads = (layout.features.len() as u64).div_ceil(4);
+            recorder.dispatch(&Dispatch {
+                kernel: &ARENA_GRADIENT,
+                flags: &[],
+                params: bytemuck::bytes_of(&params),
+                knobs: &[],
+                storage: &[de, used.bind(alignment), encoder.words().bind(alignment), part],
+                groups: (u64::from(filled.end - filled.start) * quads).div_ceil(64),
+                iterations: chunks.rows.into(),
+            })?;
+        }
     }
     sum_chunks(recorder, &partials, chunks.count, &args.darena, args.mode, (1.0, None))
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 /// What stands where a plan has no number.
 const NONE: u32 = u32::MAX;
 /// Words of one block's header; `HEADER_WORDS` in `shaders/encode/block.wgsl`.
-const HEADER_WORDS: usize = 11;
+const HEADER_WORDS: usize = 10;
 
 /// One block of an encoding: a scheme with its parameters.
 ///
@@ -93,6 +93,13 @@ pub struct Layout {
     pub table: Range<u32>,
 }
 
+impl Layout {
+    /// Whether it has learned parameters.
+    pub fn is_learned(&self) -> bool {
+        !self.missing.is_empty()
+    }
+}
+
 /// Sizes of the id tables of [`Plan::gtca`]; 0 leaves the block out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IdTables {
@@ -123,7 +130,6 @@ pub struct Plan {
     width: u32,
     arena_len: u32,
     learned: u32,
-    tiles: u32,
     words: Vec<u32>,
 }
 
@@ -159,7 +165,7 @@ impl Plan {
             layouts.push(Layout { block: *block, features, validity, missing, table });
         }
         let (width, arena_len) = (column as u32, arena as u32);
-        let mut plan = Self { layouts, width, arena_len, learned: 0, tiles: 0, words: Vec::new() };
+        let mut plan = Self { layouts, width, arena_len, learned: 0, words: Vec::new() };
         plan.compile();
         Ok(plan)
     }
@@ -224,20 +230,15 @@ impl Plan {
         self.learned
     }
 
-    /// Workgroups of one chunk of the backward.
-    pub(super) fn tiles(&self) -> u32 {
-        self.tiles
-    }
-
     fn compile(&mut self) {
         let mut headers = Vec::new();
         let mut constants: Vec<u32> = Vec::new();
         let first_constant = self.layouts.len() * HEADER_WORDS;
         for layout in &self.layouts {
             let scheme = layout.block.scheme();
-            let is_learned = scheme.is_learned();
+            let is_learned = layout.is_learned();
             let width = layout.features.len() as u32;
-            let ids = layout.block.fields().bits();
+            let id_bit = layout.block.fields().bits();
             let header: [u32; HEADER_WORDS] = [
                 scheme.opcode(),
                 layout.features.start,
@@ -246,17 +247,13 @@ impl Plan {
                 if is_learned { layout.missing.start } else { NONE },
                 scheme.table_rows(),
                 scheme.parameter(),
-                if scheme.table_rows() > 0 { ids } else { 0 },
+                if scheme.table_rows() > 0 { id_bit } else { 0 },
                 (first_constant + constants.len()) as u32,
                 if is_learned { self.learned } else { NONE },
-                self.tiles,
             ];
             headers.extend(header);
             constants.extend(scheme.constants().into_iter().map(f32::to_bits));
-            if is_learned {
-                self.learned += 1;
-                self.tiles += ((scheme.table_rows() + 1) * width.div_ceil(4)).div_ceil(64);
-            }
+            self.learned += u32::from(is_learned);
         }
         self.words = [headers, constants].concat();
     }

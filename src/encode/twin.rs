@@ -31,7 +31,7 @@ impl Ready<'_> {
     fn encode(&self, sample: &Sample, arena: &[f32], out: &mut [f32]) -> Option<u32> {
         let learned = &arena[self.layout.missing.start as usize..self.layout.table.end as usize];
         let known = self.scheme.encode(sample, &Given { constants: &self.constants, learned }, out);
-        if known.is_none() && !self.layout.missing.is_empty() {
+        if known.is_none() && self.layout.is_learned() {
             out.copy_from_slice(&learned[..out.len()]);
         }
         known
@@ -72,7 +72,7 @@ pub fn arena_gradient(plan: &Plan, records: &Records, de: &[f32]) -> Vec<f32> {
         let mut sums = arena.clone();
         for index in first..records.len().min(first + chunk) {
             let sample = Sample::new(records, index);
-            for block in blocks.iter().filter(|block| !block.layout.missing.is_empty()) {
+            for block in blocks.iter().filter(|block| block.layout.is_learned()) {
                 let de = &de[index * features.len()..][block.features()];
                 let used = block.encode(&sample, &arena, &mut features[block.features()]);
                 let has_table = !block.layout.table.is_empty();

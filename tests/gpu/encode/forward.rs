@@ -78,6 +78,19 @@ fn what_integers_decide_equals_the_twin_bit_for_bit() {
 }
 
 #[test]
+fn harmonics_of_a_phase_err_by_its_own_rounding_alone() {
+    let Some(gpu) = gpu() else { return };
+    let batch = Batch::of(Plan::new(&[Block::Season, Block::Day]).unwrap(), &records(1500, 6));
+    let (e, _) = batch.forward(gpu, Layout::Separate);
+    let expected = batch.reference(&wide(&batch.arena));
+    // 1.5e-7 for the sine, and the phase lies at most 2⁻³² turns below the exact one.
+    let of_harmonic = |k: i32| 1.5e-7 + std::f64::consts::TAU * f64::from(k) * 2f64.powi(-32);
+    let season = (0..16).map(|j| of_harmonic(j % 8 + 1)).chain([0.0]);
+    let row: Vec<f64> = season.chain((0..8).map(|j| of_harmonic(j % 4 + 1))).chain([0.0]).collect();
+    assert_close("phases", &e, &expected, &row.repeat(1500));
+}
+
+#[test]
 fn spherical_harmonics_hold_a_bound_per_degree() {
     let Some(gpu) = gpu() else { return };
     let batch = Batch::of(Plan::new(&[Block::Place { degree: 16 }]).unwrap(), &records(1500, 3));
