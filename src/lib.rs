@@ -1,5 +1,6 @@
 //! GPU kernels that condition Earth-observation foundation models on place, time and sensor.
 
+pub mod adapter;
 pub mod common;
 pub mod encode;
 mod error;

@@ -47,7 +47,9 @@ pub(super) fn load(parameters: &Parameters, file: &[u8]) -> Result<Vec<f32>, Err
     for (key, known) in [(VERSION_KEY, FORMAT_VERSION), (NUMERICS_KEY, NUMERICS_VERSION)] {
         match metadata.get(key).map(|text| text.parse::<u32>()) {
             Some(Ok(version)) if version <= known => {}
-            Some(Ok(version)) => return Err(broken(format!("{key} is {version}, this build knows up to {known}"))),
+            Some(Ok(version)) => {
+                return Err(broken(format!("{key} is {version}, this build knows up to {known}")));
+            }
             _ => return Err(broken(format!("the header has no {key}"))),
         }
     }
@@ -76,7 +78,11 @@ pub(super) fn load(parameters: &Parameters, file: &[u8]) -> Result<Vec<f32>, Err
 }
 
 fn broken(problem: String) -> Error {
-    Error::File { file: "adapter".to_owned(), problem, remedy: "use a file saved from an adapter of the same description" }
+    Error::File {
+        file: "adapter".to_owned(),
+        problem,
+        remedy: "use a file saved from an adapter of the same description",
+    }
 }
 
 /// `[rows, width]` to `[width, rows]`.

@@ -224,10 +224,16 @@ impl GtcaAdapter {
     ///
     /// # Errors
     /// Wrong shapes, types or ranges.
-    pub fn condition(&self, recorder: &mut Recorder<'_>, tape: &Tape, args: &Condition<'_>) -> Result<(), Error> {
+    pub fn condition(
+        &self,
+        recorder: &mut Recorder<'_>,
+        tape: &Tape,
+        args: &Condition<'_>,
+    ) -> Result<(), Error> {
         self.check_condition(tape, args)?;
         let p = &self.parameters;
-        let (e, pre, z, a) = (tape.encoding(), tape.hidden_view(&tape.pre), tape.hidden_view(&tape.z), tape.logits());
+        let (e, pre, z, a) =
+            (tape.encoding(), tape.hidden_view(&tape.pre), tape.hidden_view(&tape.z), tape.logits());
         let arena = p.encoder.view(&self.values);
         self.encoder.forward(recorder, &encode::Forward { records: args.records, arena, e, status: None })?;
         let (weight, bias) = (p.w1.view(&self.values), Some(p.b1.view(&self.values)));
@@ -251,7 +257,13 @@ impl GtcaAdapter {
         self.mix(recorder, tape, validity, Mu::Knob(Knob::Host(0.0)))
     }
 
-    fn mix(&self, recorder: &mut Recorder<'_>, tape: &Tape, validity: View<'_>, mu: Mu<'_>) -> Result<(), Error> {
+    fn mix(
+        &self,
+        recorder: &mut Recorder<'_>,
+        tape: &Tape,
+        validity: View<'_>,
+        mu: Mu<'_>,
+    ) -> Result<(), Error> {
         let (logits, gates) = (tape.logits(), tape.gates());
         let null_logits = self.parameters.null.view(&self.values);
         self.gate.forward(recorder, &gate::Forward { logits, null_logits, validity, mu, gates })?;
@@ -430,7 +442,9 @@ impl GtcaAdapter {
     /// A layer's op and its A and b_t.
     fn layer(&self, layer: usize) -> Result<(&Lora, [View<'_>; 2]), Error> {
         match (self.layers.get(layer), self.parameters.layers.get(layer)) {
-            (Some(lora), Some(tensors)) => Ok((lora, tensors.each_ref().map(|tensor| tensor.view(&self.values)))),
+            (Some(lora), Some(tensors)) => {
+                Ok((lora, tensors.each_ref().map(|tensor| tensor.view(&self.values))))
+            }
             _ => {
                 let rule = format!("the adapter has {} layers", self.layers.len());
                 Err(Error::argument(OP, "layer", layer, rule, "count from 0"))

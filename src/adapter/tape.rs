@@ -36,7 +36,8 @@ impl Tape {
     pub(super) fn new(gpu: &Gpu, adapter: &GtcaAdapter, samples: u32, tokens: u32) -> Self {
         let widths = adapter.widths();
         let rows = |label: &str, width: u32| gpu.zeros(label, u64::from(samples) * u64::from(width) * 4);
-        let saved = |rank: u32| gpu.zeros("tape h", u64::from(samples) * u64::from(tokens) * u64::from(rank) * 4);
+        let saved =
+            |rank: u32| gpu.zeros("tape h", u64::from(samples) * u64::from(tokens) * u64::from(rank) * 4);
         Self {
             samples,
             tokens,

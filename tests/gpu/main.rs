@@ -4,6 +4,7 @@
 
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
+mod adapter;
 mod common;
 mod encode;
 mod gate;
