@@ -1,41 +1,44 @@
-//! The jobs. Each allocates its own buffers, so that only one job's memory lives at a time.
+//! The jobs. Each allocates its own buffers when its turn comes, so that only one job's memory lives at a time.
 
-use super::Job;
+mod encode;
+mod linear;
+mod lora;
+
+use super::Case;
 use gtca::gpu::{Gpu, View};
-use gtca::linear::{Forward, Linear, LinearDesc};
 
-/// Makes a job's shapes on a device.
-type Make = fn(&Gpu) -> Vec<Job>;
+/// Elementwise steps of the naive compositions.
+const STEPS: &str = include_str!("steps.wgsl");
 
-/// Every job, by name.
-pub(crate) fn all() -> [Make; 1] {
-    [linear_forward]
+/// Every job, in the order in which it runs.
+pub(crate) fn all() -> Vec<Case> {
+    [encode::cases(), linear::cases(), lora::cases()].into_iter().flatten().collect()
 }
 
-/// A buffer of `n` small numbers.
-fn numbers(gpu: &Gpu, n: u32) -> wgpu::Buffer {
-    let values: Vec<f32> =
-        (0..n).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0).collect();
-    gpu.upload("bench", &values)
+/// `n` numbers in [−1, 1), different for each seed.
+fn numbers(n: u32, seed: u32) -> Vec<f32> {
+    let mix = |i: u32| i.wrapping_add(seed << 24).wrapping_mul(2_654_435_761);
+    (0..n).map(|i| (mix(mix(i) >> 7) >> 8) as f32 / 8_388_608.0 - 1.0).collect()
 }
 
-fn linear_forward(gpu: &Gpu) -> Vec<Job> {
-    let (rows, inputs, outputs) = (4096, 256, 256);
-    let [x, w] = [rows * inputs, outputs * inputs].map(|n| numbers(gpu, n));
-    let y = gpu.zeros("y", u64::from(rows * outputs) * 4);
-    let op = Linear::new(&LinearDesc { inputs, outputs, ..Default::default() }).expect("a valid shape");
-    let host = gpu.clone();
-    let elements = f64::from(rows * inputs + outputs * inputs + rows * outputs);
-    vec![Job {
-        name: "linear_forward",
-        shape: format!("{rows}x{inputs}x{outputs}"),
-        bytes: elements * 4.0,
-        flops: 2.0 * f64::from(rows) * f64::from(inputs) * f64::from(outputs),
-        record: Box::new(move |encoder| {
-            let weight = View::matrix(&w, outputs, inputs);
-            let (x, y) = (View::matrix(&x, rows, inputs), View::matrix(&y, rows, outputs));
-            let args = Forward { x, weight, bias: None, pre: None, y };
-            op.forward(&mut host.recorder(encoder), &args).expect("valid arguments");
-        }),
-    }]
+/// Reads some rows of a contiguous `[rows, width]` buffer back.
+fn read_rows(gpu: &Gpu, buffer: &wgpu::Buffer, width: u32, rows: std::ops::Range<u32>) -> Vec<f32> {
+    let view = View::matrix(buffer, rows.end - rows.start, width).at(u64::from(rows.start * width) * 4);
+    pollster::block_on(gpu.read_f32(&view)).expect("the device answers")
+}
+
+/// A matrix of rows of `width`, its columns as rows.
+fn transposed(matrix: &[f32], width: usize) -> Vec<f32> {
+    (0..width).flat_map(|n| matrix.iter().skip(n).step_by(width).copied()).collect()
+}
+
+/// Panics unless all numbers agree to 1e-4 of the largest one.
+fn assert_near(what: &str, got: &[f32], expected: &[f32]) {
+    assert_eq!(got.len(), expected.len(), "{what}: wrong length");
+    let scale = expected.iter().fold(f32::MIN_POSITIVE, |max, x| max.max(x.abs()));
+    for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
+        let error = (got - expected).abs();
+        // Written so that NaN fails too.
+        assert!(error <= 1e-4 * scale, "{what}: element {i} is {got}, not {expected}");
+    }
 }

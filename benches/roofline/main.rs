@@ -1,26 +1,37 @@
 //! `cargo xtask bench`: every kernel's time against the adapter's own roofs, measured in the same run.
 //!
-//! Prints one JSON object a line: job, shape, adapter, median_ms, min_ms, bytes, flops, roof_pct. The first line holds
-//! the roofs. Arguments: `--job PART` runs the jobs whose name contains PART, `--repeats N` (default 15).
+//! Prints one JSON object a line. The first, `"job":"run"`, says when, on what commit, adapter and driver; the second,
+//! `"job":"roofs"`, holds the roofs; then one a job: job, shape, adapter, median_ms, min_ms, bytes, flops, roof_pct.
+//! Arguments: `--job PART` runs the jobs whose name contains PART, `--repeats N` (default 15), `--commit ID` and
+//! `--note TEXT` go into the first line.
 
 mod jobs;
+mod kernels;
 mod roofs;
 mod timing;
 
 use gtca::gpu::{Gpu, OpenOptions};
 
-/// One measured job.
-pub struct Job {
+/// What can be measured; nothing is allocated yet.
+pub(crate) struct Case {
     /// Its name in the output.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its shape, as text.
-    pub shape: String,
+    pub(crate) shape: String,
+    /// Allocates the buffers.
+    pub(crate) make: Box<dyn Fn(&Gpu) -> Job>,
+}
+
+/// One job with its buffers.
+pub(crate) struct Job {
     /// Bytes that any implementation must move.
-    pub bytes: f64,
+    pub(crate) bytes: f64,
     /// Floating-point operations of the formula.
-    pub flops: f64,
+    pub(crate) flops: f64,
     /// Records one repetition.
-    pub record: Box<dyn FnMut(&mut wgpu::CommandEncoder)>,
+    pub(crate) record: Box<dyn FnMut(&mut wgpu::CommandEncoder)>,
+    /// Called after the first repetition; panics where the result is wrong.
+    pub(crate) check: Box<dyn Fn(&Gpu)>,
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's output is its purpose")]
@@ -33,7 +44,7 @@ fn main() {
     let value = |name: &str| {
         arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1))
     };
-    let repeats = value("--repeats").and_then(|text| text.parse().ok()).unwrap_or(15);
+    let repeats = value("--repeats").and_then(|text| text.parse().ok()).unwrap_or(15).max(1);
     let gpu = match pollster::block_on(Gpu::open(&OpenOptions::default())) {
         Ok(gpu) => gpu,
         Err(error) => {
@@ -41,29 +52,45 @@ fn main() {
             std::process::exit(1);
         }
     };
-    let roofs = roofs::calibrate(&gpu, repeats);
-    let adapter = gpu.to_string().replace(['"', '\\'], "");
+    let info = gpu.info();
+    let adapter = text(&info.name);
     println!(
-        r#"{{"job":"roofs","shape":"","adapter":"{adapter}","add_gb_s":{:.2},"read_gb_s":{:.2},"write_gb_s":{:.2},"fma_gflop_s":{:.1}}}"#,
+        r#"{{"job":"run","shape":"","adapter":{adapter},"date":{},"commit":{},"backend":{},"driver":{},"repeats":{repeats},"note":{}}}"#,
+        text(&jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%MZ").to_string()),
+        text(value("--commit").map_or("unknown", String::as_str)),
+        text(&info.backend.to_string()),
+        text(&format!("{} {}", info.driver, info.driver_info)),
+        text(value("--note").map_or("", String::as_str)),
+    );
+    let roofs = roofs::calibrate(&gpu, repeats);
+    println!(
+        r#"{{"job":"roofs","shape":"","adapter":{adapter},"add_gb_s":{:.2},"read_gb_s":{:.2},"write_gb_s":{:.2},"fma_gflop_s":{:.1}}}"#,
         roofs.add / 1e9,
         roofs.read / 1e9,
         roofs.write / 1e9,
         roofs.flops / 1e9
     );
     let wanted = value("--job").map_or("", String::as_str);
-    for make in jobs::all() {
-        for mut job in make(&gpu).into_iter().filter(|job| job.name.contains(wanted)) {
-            let timing = timing::measure(&gpu, repeats, &mut job.record);
-            println!(
-                r#"{{"job":"{}","shape":"{}","adapter":"{adapter}","median_ms":{:.3},"min_ms":{:.3},"bytes":{:.0},"flops":{:.0},"roof_pct":{:.1}}}"#,
-                job.name,
-                job.shape,
-                timing.median * 1e3,
-                timing.min * 1e3,
-                job.bytes,
-                job.flops,
-                roofs.percent(timing, job.bytes, job.flops)
-            );
-        }
+    for case in jobs::all().into_iter().filter(|case| case.name.contains(wanted)) {
+        let mut job = (case.make)(&gpu);
+        timing::once(&gpu, &mut job.record);
+        (job.check)(&gpu);
+        let timing = timing::measure(&gpu, repeats, &mut job.record);
+        println!(
+            r#"{{"job":"{}","shape":"{}","adapter":{adapter},"median_ms":{:.3},"min_ms":{:.3},"bytes":{:.0},"flops":{:.0},"roof_pct":{:.1}}}"#,
+            case.name,
+            case.shape,
+            timing.median * 1e3,
+            timing.min * 1e3,
+            job.bytes,
+            job.flops,
+            roofs.percent(timing, job.bytes, job.flops)
+        );
     }
+}
+
+/// A JSON string; characters that JSON would have to escape are left out.
+fn text(words: &str) -> String {
+    let plain: String = words.chars().filter(|&c| c != '"' && c != '\\' && !c.is_control()).collect();
+    format!("\"{}\"", plain.trim())
 }

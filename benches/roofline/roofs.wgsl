@@ -1,8 +1,8 @@
 // The adapter's own roofs. Entry points:
-//   add:   c[i] = a[i] + b[i] on vec4s, 48 bytes an invocation (two reads, one write);
-//   read:  every invocation sums 16 strided vec4s and writes one;
-//   write: c[i] = constant;
-//   fma_*: eight independent vec4 chains, 16 steps unrolled, a loop around them; twelve chains in the second form.
+//   stream_add:   c[i] = a[i] + b[i] on vec4s, 48 bytes an invocation (two reads, one write);
+//   stream_read:  every invocation sums 16 strided vec4s and writes one;
+//   stream_write: c[i] = constant;
+//   fma_*: independent vec4 chains (eight or four), 16 or 8 steps unrolled, a loop around them.
 // The best FMA form is the roof: a weak one would make kernels look better than they are.
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
@@ -10,17 +10,17 @@
 @group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
-fn add(@builtin(global_invocation_id) id: vec3<u32>) {
+fn stream_add(@builtin(global_invocation_id) id: vec3<u32>) {
     c[id.x] = a[id.x] + b[id.x];
 }
 
 @compute @workgroup_size(64)
-fn write(@builtin(global_invocation_id) id: vec3<u32>) {
+fn stream_write(@builtin(global_invocation_id) id: vec3<u32>) {
     c[id.x] = vec4<f32>(1.0, 2.0, 3.0, 4.0);
 }
 
 @compute @workgroup_size(64)
-fn read(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn stream_read(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let stride = groups.x * 64u;
     var sum = vec4<f32>(0.0);
     for (var i = 0u; i < 16u; i++) {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks on its terminal")]
 
+mod bench;
 mod demo;
 mod driver;
 mod process;
@@ -35,6 +36,8 @@ enum Task {
     Test(test::Options),
     /// Run the main job and write its report to out/demo
     Demo(demo::Options),
+    /// Time every kernel against the adapter's own roofs and print JSON lines
+    Bench(bench::Options),
     /// Fetch SwiftShader, a second software Vulkan driver, into the target folder (Debian)
     Swiftshader(driver::Options),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Setup(options) => driver::ensure(&options),
         Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Swiftshader(options) => swiftshader::run(&options),
     };
     match done {

@@ -1,0 +1,212 @@
+//! `lora_forward` and `lora_backward` with gates per rank, and the same from unfused ops (`…_naive`).
+//!
+//! λ·s = 1. Bytes are the least traffic: forward x, y twice, A, B, gates; backward x, dy, dx twice, A, B, gates and
+//! their gradients. h, which an implementation may store or compute again, counts for none.
+
+mod naive;
+
+use super::{assert_near, numbers, read_rows};
+use crate::{Case, Job};
+use gtca::gpu::{Gpu, Knob, Mode, View};
+use gtca::lora::twin::{self, Gated, Gates};
+use gtca::lora::{Backward, Forward, Gate, Lora, LoraDesc};
+use std::rc::Rc;
+
+const SAMPLES: u32 = 32;
+const TOKENS: u32 = 256;
+const WIDTH: u32 = 768;
+const ROWS: u32 = SAMPLES * TOKENS;
+const RANKS: [u32; 4] = [4, 8, 16, 64];
+
+type Make = fn(&Gpu, u32) -> Job;
+
+pub(super) fn cases() -> Vec<Case> {
+    let jobs: [(&'static str, Make); 4] = [
+        ("lora_forward", forward),
+        ("lora_forward_naive", naive::forward),
+        ("lora_backward", backward),
+        ("lora_backward_naive", naive::backward),
+    ];
+    let all = jobs.into_iter().flat_map(|job| RANKS.map(|rank| (job, rank)));
+    all.map(|((name, make), rank)| Case {
+        name,
+        shape: format!("{SAMPLES}x{TOKENS}x{WIDTH},r={rank}"),
+        make: Box::new(move |gpu| make(gpu, rank)),
+    })
+    .collect()
+}
+
+/// The numbers on the host.
+struct Problem {
+    rank: u32,
+    x: Vec<f32>,
+    dy: Vec<f32>,
+    a: Vec<f32>,
+    b_t: Vec<f32>,
+    gate: Vec<f32>,
+}
+
+/// The numbers on the device, and what is written.
+struct Buffers {
+    x: wgpu::Buffer,
+    a: wgpu::Buffer,
+    b_t: wgpu::Buffer,
+    gate: wgpu::Buffer,
+    h: wgpu::Buffer,
+    /// y forward, dy backward.
+    y: wgpu::Buffer,
+    dx: wgpu::Buffer,
+    da: wgpu::Buffer,
+    /// `[rank, width]`; transposed in the naive composition.
+    db: wgpu::Buffer,
+    dgate: wgpu::Buffer,
+}
+
+impl Problem {
+    fn new(rank: u32) -> Self {
+        let [x, dy] = [0, 1].map(|seed| numbers(ROWS * WIDTH, seed));
+        let [a, b_t] = [2, 3].map(|seed| numbers(rank * WIDTH, seed));
+        Self { rank, x, dy, a, b_t, gate: numbers(SAMPLES * rank, 4) }
+    }
+
+    /// Uploads; h is what a forward would have stored.
+    fn upload(&self, gpu: &Gpu, y: &[f32], h: &[f32]) -> Buffers {
+        let zeros = |n: u32| gpu.zeros("gradient", u64::from(n) * 4);
+        Buffers {
+            x: gpu.upload("x", &self.x),
+            a: gpu.upload("a", &self.a),
+            b_t: gpu.upload("b_t", &self.b_t),
+            gate: gpu.upload("gate", &self.gate),
+            h: gpu.upload("h", h),
+            y: gpu.upload("y", y),
+            dx: zeros(ROWS * WIDTH),
+            da: zeros(self.rank * WIDTH),
+            db: zeros(self.rank * WIDTH),
+            dgate: zeros(SAMPLES * self.rank),
+        }
+    }
+
+    fn h(&self) -> Vec<f32> {
+        twin::down(&self.x, WIDTH as usize, &self.a)
+    }
+
+    fn gated<'a>(&'a self, values: &'a [f32]) -> Gated<'a> {
+        Gated { values, rank: self.rank as usize, tokens: TOKENS as usize, gates: Gates::Rank(&self.gate) }
+    }
+
+    /// `((x Aᵀ) ⊙ g) Bᵀ` of the first or the last rows, from x and A or, for dx, from dy and B.
+    fn injected(&self, x: &[f32], a: &[f32], b_t: &[f32], rows: &std::ops::Range<u32>) -> Vec<f32> {
+        let elements = (rows.start * WIDTH) as usize..(rows.end * WIDTH) as usize;
+        let h = twin::down(&x[elements], WIDTH as usize, a);
+        let sample = (rows.start / TOKENS * self.rank) as usize;
+        let gates = Gates::Rank(&self.gate[sample..]);
+        let mut y = vec![0.0; ((rows.end - rows.start) * WIDTH) as usize];
+        twin::up(Gated { gates, ..self.gated(&h) }, b_t, 1.0, &mut y, Mode::Overwrite);
+        y
+    }
+
+    fn check_forward(&self, gpu: &Gpu, y: &wgpu::Buffer) {
+        for rows in few_rows() {
+            let expected = self.injected(&self.x, &self.a, &self.b_t, &rows);
+            assert_near("lora y", &read_rows(gpu, y, WIDTH, rows), &expected);
+        }
+    }
+
+    /// `db` as `[rank, width]`.
+    fn check_backward(&self, gpu: &Gpu, buffers: &Buffers, db: &[f32]) {
+        for rows in few_rows() {
+            let expected = self.injected(&self.dy, &self.b_t, &self.a, &rows);
+            assert_near("lora dx", &read_rows(gpu, &buffers.dx, WIDTH, rows), &expected);
+        }
+        let (h, u) = (self.h(), twin::down(&self.dy, WIDTH as usize, &self.b_t));
+        let da = read_rows(gpu, &buffers.da, WIDTH, 0..self.rank);
+        for (what, got, w, v) in [("lora da", &da[..], &u, &self.x), ("lora db", db, &h, &self.dy)] {
+            let expected = twin::outer(self.gated(w), &last_columns(v), 1.0, 1.0);
+            assert_near(what, &last_columns(got), &expected);
+        }
+        let rank = self.rank as usize;
+        let expected = twin::dgate(&u, &h, rank, TOKENS as usize, false, [1.0, 1.0]);
+        assert_near("lora dgate", &read_rows(gpu, &buffers.dgate, self.rank, 0..SAMPLES), &expected);
+    }
+
+    fn job(&self, wide: u32, small: u32, products: u32) -> (f64, f64) {
+        let elements = wide * ROWS * WIDTH + small * (2 * self.rank * WIDTH + SAMPLES * self.rank);
+        let flops = f64::from(products) * 2.0 * f64::from(ROWS * self.rank) * f64::from(WIDTH);
+        (4.0 * f64::from(elements), flops)
+    }
+}
+
+/// Inside the first sample and at the batch's end.
+fn few_rows() -> [std::ops::Range<u32>; 2] {
+    [3..6, ROWS - 3..ROWS]
+}
+
+/// The last three columns of rows of `WIDTH`.
+fn last_columns(values: &[f32]) -> Vec<f32> {
+    values.chunks_exact(WIDTH as usize).flat_map(|row| row[row.len() - 3..].iter().copied()).collect()
+}
+
+fn op(rank: u32) -> Lora {
+    let desc = LoraDesc { inputs: WIDTH, outputs: WIDTH, rank, alpha: rank as f32, ..Default::default() };
+    Lora::new(&desc).expect("a valid shape")
+}
+
+/// `[samples, tokens, width]`.
+fn tokens(buffer: &wgpu::Buffer, width: u32) -> View<'_> {
+    View::tokens(buffer, [SAMPLES, TOKENS, width])
+}
+
+fn forward(gpu: &Gpu, rank: u32) -> Job {
+    let problem = Problem::new(rank);
+    let buffers = Rc::new(problem.upload(gpu, &vec![0.0; problem.x.len()], &[0.0]));
+    let (host, device) = (gpu.clone(), Rc::clone(&buffers));
+    let (bytes, flops) = problem.job(3, 1, 2);
+    let record = move |encoder: &mut wgpu::CommandEncoder| {
+        let args = Forward {
+            x: tokens(&device.x, WIDTH),
+            a: View::matrix(&device.a, rank, WIDTH),
+            b_t: View::matrix(&device.b_t, rank, WIDTH),
+            gate: Gate::Rank(View::matrix(&device.gate, SAMPLES, rank)),
+            lambda: Knob::Host(1.0),
+            y: tokens(&device.y, WIDTH),
+            h: None,
+        };
+        op(rank).forward(&mut host.recorder(encoder), &args).expect("valid arguments");
+    };
+    let check = move |gpu: &Gpu| problem.check_forward(gpu, &buffers.y);
+    Job { bytes, flops, record: Box::new(record), check: Box::new(check) }
+}
+
+fn backward(gpu: &Gpu, rank: u32) -> Job {
+    let problem = Problem::new(rank);
+    let buffers = Rc::new(problem.upload(gpu, &problem.dy, &problem.h()));
+    let (host, device) = (gpu.clone(), Rc::clone(&buffers));
+    let (bytes, flops) = problem.job(4, 2, 4);
+    let record = move |encoder: &mut wgpu::CommandEncoder| {
+        let matrix = |buffer| View::matrix(buffer, rank, WIDTH);
+        let args = Backward {
+            x: tokens(&device.x, WIDTH),
+            dy: tokens(&device.y, WIDTH),
+            a: matrix(&device.a),
+            b_t: matrix(&device.b_t),
+            gate: Gate::Rank(View::matrix(&device.gate, SAMPLES, rank)),
+            lambda: Knob::Host(1.0),
+            h: Some(tokens(&device.h, rank)),
+            u: None,
+            dx: Some(tokens(&device.dx, WIDTH)),
+            da: Some(matrix(&device.da)),
+            db_t: Some(matrix(&device.db)),
+            dgate: Some(View::matrix(&device.dgate, SAMPLES, rank)),
+            dlambda: None,
+            dx_mode: Mode::Accumulate,
+            parameter_mode: Mode::Overwrite,
+            condition_mode: Mode::Overwrite,
+        };
+        op(rank).backward(&mut host.recorder(encoder), &args).expect("valid arguments");
+    };
+    let check = move |gpu: &Gpu| {
+        let db = read_rows(gpu, &buffers.db, WIDTH, 0..rank);
+        problem.check_backward(gpu, &buffers, &db);
+    };
+    Job { bytes, flops, record: Box::new(record), check: Box::new(check) }
+}
