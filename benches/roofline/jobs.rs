@@ -3,6 +3,7 @@
 mod encode;
 mod linear;
 mod lora;
+mod sensitivity;
 
 use super::Case;
 use gtca::gpu::{Gpu, View};
@@ -12,7 +13,7 @@ const STEPS: &str = include_str!("steps.wgsl");
 
 /// Every job, in the order in which it runs.
 pub(crate) fn all() -> Vec<Case> {
-    [encode::cases(), linear::cases(), lora::cases()].into_iter().flatten().collect()
+    [encode::cases(), linear::cases(), lora::cases(), sensitivity::cases()].into_iter().flatten().collect()
 }
 
 /// `n` numbers in [−1, 1), different for each seed.
