@@ -10,6 +10,8 @@ pub(crate) enum Purpose {
     World = 2,
     /// Samples of the synthetic world.
     Samples = 3,
+    /// Initial values and batches of a training.
+    Training = 4,
 }
 
 /// A stream of random numbers.

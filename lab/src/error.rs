@@ -48,6 +48,9 @@ pub enum Error {
         /// Why it is needed.
         rule: String,
     },
+    /// The GPU library refuses or fails.
+    #[error(transparent)]
+    Gpu(#[from] gtca::Error),
     /// An argument of the command or of a library call is not usable.
     #[error("{argument}: {rule}")]
     Argument {

@@ -6,5 +6,6 @@ mod draw;
 mod error;
 pub mod splits;
 pub mod synthetic;
+pub mod train;
 
 pub use error::Error;
