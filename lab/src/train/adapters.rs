@@ -59,6 +59,7 @@ impl Tail {
             class_weights: None,
             ignore: IGNORE,
             loss,
+            per_row: None,
             dlogits: with_gradient.then(|| self.view(&self.dlogits, classes)),
             scale: 1.0,
             mode: Mode::Overwrite,
