@@ -1,10 +1,14 @@
 //! Experiments on the kernels of [`gtca`]: data, splits, a synthetic world, training, baselines, sensitivity
 //! sweeps and reports.
 
+pub mod cli;
 pub mod data;
 mod draw;
 mod error;
+pub mod report;
+pub mod run;
 pub mod splits;
+pub mod sweep;
 pub mod synthetic;
 pub mod train;
 

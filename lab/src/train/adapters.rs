@@ -36,7 +36,8 @@ struct Tail {
 impl Tail {
     fn new(gpu: &Gpu, rows: u32, width: u32, classes: u32) -> Self {
         let [y, dy] = ["y", "dy"].map(|label| gpu.zeros(label, u64::from(rows * width) * 4));
-        let [logits, dlogits] = ["logits", "dlogits"].map(|label| gpu.zeros(label, u64::from(rows * classes) * 4));
+        let [logits, dlogits] =
+            ["logits", "dlogits"].map(|label| gpu.zeros(label, u64::from(rows * classes) * 4));
         Self { rows, y, logits, dlogits, dy, loss: gpu.zeros("loss", 4) }
     }
 
@@ -148,15 +149,17 @@ impl Plain {
         if self.kind == Kind::Concat { batch.x_concat() } else { batch.x() }
     }
 
-    /// Logits of a part, `[rows, classes]`.
+    /// Logits of a part, `[rows, classes]`; for the concatenation also with other inputs, `[rows, D + numbers]`.
     ///
     /// # Errors
     /// The GPU's.
-    pub fn logits(&self, part: &Part) -> Result<Vec<f32>, Error> {
+    pub fn logits(&self, part: &Part, other: Option<&[f32]>) -> Result<Vec<f32>, Error> {
         let tail = Tail::new(&self.gpu, part.len, self.width, self.head.classes);
         let mut encoder = self.gpu.encoder();
         let batch = part.all();
-        self.forward(&mut encoder, &tail, &batch, self.x(&batch))?;
+        let other = other.map(|values| self.gpu.upload("other inputs", values));
+        let x = other.as_ref().map_or(self.x(&batch), |buffer| View::matrix(buffer, part.len, self.inputs));
+        self.forward(&mut encoder, &tail, &batch, x)?;
         self.gpu.submit(encoder)?;
         Ok(self.gpu.read_f32_blocking(&tail.view(&tail.logits, self.head.classes))?)
     }
@@ -252,8 +255,7 @@ impl Gtca {
         gpu: &Gpu,
         plan: Plan,
         backbone: &Backbone,
-        train: &Part,
-        validation: &Part,
+        [train, validation]: [&Part; 2],
         config: &Config,
         grid: Option<&perturb::ClimateGrid>,
         seed: u64,
@@ -272,7 +274,7 @@ impl Gtca {
             validation,
             config,
             perturb: Perturb::new(&PerturbDesc { perturbation, seed })?,
-            grid: grid.map(|grid| (grid, gpu.upload("climate grid", grid.words()))),
+            grid: grid.map(|grid| (grid, gpu.upload("climate grid", &grid.words()))),
             records: gpu.zeros("perturbed records", u64::from(RECORD_WORDS * rows) * 4),
             validity: gpu.zeros("validity", u64::from(rows) * 4),
             loss: gpu.zeros("evidence loss", 4),
@@ -303,7 +305,8 @@ impl Gtca {
     /// # Errors
     /// The GPU's.
     pub fn logits(&self, part: &Part, other: Option<&Perturbed>, mu: f32) -> Result<Vec<f32>, Error> {
-        let (tape, tail) = (self.adapter.tape(part.len, 1), Tail::new(&self.gpu, part.len, self.width, self.head.classes));
+        let (tape, tail) =
+            (self.adapter.tape(part.len, 1), Tail::new(&self.gpu, part.len, self.width, self.head.classes));
         let batch = part.all();
         let (records, validity) = match other {
             Some(other) => (other.records(), other.validity()),
@@ -365,14 +368,27 @@ struct GtcaLearning<'a> {
 
 impl GtcaLearning<'_> {
     /// The batch's records as this step perturbs them.
-    fn perturbed(&self, recorder: &mut Recorder<'_>, batch: &Batch<'_>, step: u32) -> Result<Condition<'_>, gtca::Error> {
+    fn perturbed(
+        &self,
+        recorder: &mut Recorder<'_>,
+        batch: &Batch<'_>,
+        step: u32,
+    ) -> Result<Condition<'_>, gtca::Error> {
         let records = View::matrix(&self.records, RECORD_WORDS, batch.len).of(Dtype::U32);
         let validity = View::matrix(&self.validity, batch.len, 1);
-        let grid = self.grid.as_ref().map(|(grid, words)| {
-            (*grid, View::vector(words, grid.words().len() as u32).of(Dtype::U32))
-        });
-        let args =
-            perturb::Args { records: batch.records(), out: records, v: validity, donors: None, grid, status: None, step };
+        let grid = self
+            .grid
+            .as_ref()
+            .map(|(grid, words)| (*grid, View::vector(words, (words.size() / 4) as u32).of(Dtype::U32)));
+        let args = perturb::Args {
+            records: batch.records(),
+            out: records,
+            v: validity,
+            donors: None,
+            grid,
+            status: None,
+            step,
+        };
         self.perturb.record(recorder, &args)?;
         Ok(Condition { records, validity, mu: Mu::Knob(Knob::Host(1.0)) })
     }
@@ -424,7 +440,12 @@ impl Learner for GtcaLearning<'_> {
         self.backward(recorder, &self.with, &batch, Mode::Overwrite)?;
         self.backward(recorder, &self.without, &batch, Mode::Accumulate)?;
         model.adapter.backward_condition(recorder, tape_p, &condition, Mode::Overwrite)?;
-        model.adapter.backward_condition_on_nothing(recorder, tape_q, condition.validity, Mode::Accumulate)?;
+        model.adapter.backward_condition_on_nothing(
+            recorder,
+            tape_q,
+            condition.validity,
+            Mode::Accumulate,
+        )?;
         let (values, gradients) = (model.adapter.values(), model.adapter.gradients());
         model.store.step(recorder, values, gradients, step, self.config.adapter_rate)
     }

@@ -58,7 +58,8 @@ impl Net {
         let maps = maps.try_into().unwrap_or_else(|_| unreachable!("as many maps as MAPS"));
         let initial = initial(&widths, seed);
         let len = initial.len() as u32;
-        let (values, gradients) = (gpu.upload("backbone", &initial), gpu.zeros("gradients", u64::from(len) * 4));
+        let (values, gradients) =
+            (gpu.upload("backbone", &initial), gpu.zeros("gradients", u64::from(len) * 4));
         Ok(Self { gpu: gpu.clone(), maps, widths, values, gradients, len })
     }
 
@@ -180,7 +181,8 @@ impl Learner for Learning<'_> {
         };
         cross_entropy(recorder, &args)?;
         self.net.backward(recorder, tape, x)?;
-        let [values, gradients] = [&self.net.values, &self.net.gradients].map(|flat| View::vector(flat, self.net.len));
+        let [values, gradients] =
+            [&self.net.values, &self.net.gradients].map(|flat| View::vector(flat, self.net.len));
         self.store.step(recorder, values, gradients, step, self.config.backbone_rate)
     }
 

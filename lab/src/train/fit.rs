@@ -18,7 +18,12 @@ pub(super) trait Learner {
 }
 
 /// Trains up to `steps` steps and leaves the learner with its best values.
-pub(super) fn fit(gpu: &Gpu, learner: &mut dyn Learner, config: &Config, steps: u32) -> Result<Outcome, Error> {
+pub(super) fn fit(
+    gpu: &Gpu,
+    learner: &mut dyn Learner,
+    config: &Config,
+    steps: u32,
+) -> Result<Outcome, Error> {
     let loss = gpu.zeros("validation loss", 4);
     let mut best = Outcome { best_step: 0, validation_nll: f32::INFINITY };
     let mut step = 0;

@@ -22,7 +22,12 @@ impl Head {
         Ok(Self { op, weight, bias, classes, width })
     }
 
-    pub(super) fn forward(&self, recorder: &mut Recorder<'_>, y: View<'_>, logits: View<'_>) -> Result<(), gtca::Error> {
+    pub(super) fn forward(
+        &self,
+        recorder: &mut Recorder<'_>,
+        y: View<'_>,
+        logits: View<'_>,
+    ) -> Result<(), gtca::Error> {
         let bias = Some(View::vector(&self.bias, self.classes));
         let weight = View::matrix(&self.weight, self.classes, self.width);
         self.op.forward(recorder, &Forward { x: y, weight, bias, pre: None, y: logits })

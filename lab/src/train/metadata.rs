@@ -35,12 +35,13 @@ pub struct ConcatScale {
 }
 
 impl ConcatScale {
-    /// Numbers a sample: latitude, longitude, sin and cos of the day of the year, year; and a mask of the last two.
-    pub const WIDTH: u32 = 7;
+    /// Numbers a sample: latitude, longitude, sin and cos of the day of the year, year; then masks of place, season, year.
+    pub const WIDTH: u32 = 8;
 
     /// Fits on the training part.
     pub fn fit(records: &[Record], rows: &[usize]) -> Self {
-        let column = |i: usize| -> Vec<f64> { rows.iter().filter_map(|&row| raw(&records[row])[i]).collect() };
+        let column =
+            |i: usize| -> Vec<f64> { rows.iter().filter_map(|&row| raw(&records[row])[i]).collect() };
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let columns = [0, 1, 2].map(column);
         let means = columns.each_ref().map(|values| mean(values));
@@ -63,6 +64,7 @@ impl ConcatScale {
             season.map_or(0.0, f64::sin),
             season.map_or(0.0, f64::cos),
             standard(2),
+            f64::from(raw[0].is_some() && raw[1].is_some()),
             f64::from(season.is_some()),
             f64::from(raw[2].is_some()),
         ]

@@ -19,8 +19,8 @@ mod metadata;
 mod part;
 mod store;
 
-pub use adapters::{Gtca, Plain};
-pub use backbone::Backbone;
+pub use adapters::{Gtca, Perturbed, Plain};
+pub use backbone::{Backbone, Material};
 pub use metadata::{ConcatScale, record};
 pub use part::{Features, Part};
 

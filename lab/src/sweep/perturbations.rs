@@ -1,0 +1,140 @@
+//! Which wrong metadata a data set allows, and the wrong records of a part.
+
+use crate::Error;
+use crate::data::{Dataset, Task};
+use crate::train::{Part, Perturbed};
+use gtca::gpu::{Dtype, Gpu, View};
+use gtca::perturb::{
+    Args, Bearing, ClimateGrid, DONOR_WORDS, Distance, Donor, Perturb, PerturbDesc, Perturbation, donor_words,
+};
+use gtca::records::{Fields, RECORD_WORDS, Records};
+
+/// Seed of the random bearings: the same for every model and split.
+const SEED: u64 = 1;
+
+/// One way in which the metadata is wrong.
+#[derive(Clone, Debug)]
+struct Wrong {
+    name: String,
+    perturbation: Perturbation,
+    /// Donors of the task's rows.
+    donors: Option<Vec<Option<Donor>>>,
+}
+
+/// All that a data set allows.
+#[derive(Clone, Debug)]
+pub struct Perturbations {
+    wrong: Vec<Wrong>,
+    grid: Option<ClimateGrid>,
+    /// What it does not allow, with the reason.
+    pub skipped: Vec<String>,
+}
+
+/// The records of a part under one perturbation.
+#[derive(Debug)]
+pub struct WrongMetadata {
+    /// The perturbation in words.
+    pub name: String,
+    /// On the device.
+    pub device: Perturbed,
+    /// On the host.
+    pub host: Records,
+}
+
+impl Perturbations {
+    /// What the data allow: places from conflict.csv where it has the kind, else displacements by the kernel.
+    ///
+    /// # Errors
+    /// A climate grid that the kernels refuse.
+    pub fn of(data: &Dataset, task: &Task, grid: Option<ClimateGrid>) -> Self {
+        let mut this = Self { wrong: Vec::new(), grid, skipped: Vec::new() };
+        for (kind, km) in [("d10", 10.0), ("d100", 100.0), ("d1000", 1000.0)] {
+            let name = format!("{km} km");
+            let displace = Perturbation::Displace { distance: Distance::Km(km), bearing: Bearing::Random };
+            match donors(data, task, kind) {
+                Some(donors) => this.push(name, Perturbation::Set, Some(donors)),
+                None => this.push(name, displace, None),
+            }
+        }
+        for months in [-6, -3, 3, 6] {
+            let name = format!("{}{} months", if months < 0 { "−" } else { "+" }, i32::abs(months));
+            if data.month_varies {
+                this.push(name, Perturbation::ShiftMonths { months }, None);
+            } else {
+                this.skipped.push(format!("{name}: the month never varies in {}", data.name));
+            }
+        }
+        this.push("missing".to_owned(), Perturbation::Drop { fields: Fields::METADATA }, None);
+        for (kind, name) in [("far_same", "far, same climate"), ("far_diff", "far, other climate")] {
+            match donors(data, task, kind) {
+                Some(donors) => this.push(name.to_owned(), Perturbation::Set, Some(donors)),
+                None => this.skipped.push(format!("{name}: {} has no {kind} places", data.name)),
+            }
+        }
+        this
+    }
+
+    fn push(&mut self, name: String, perturbation: Perturbation, donors: Option<Vec<Option<Donor>>>) {
+        self.wrong.push(Wrong { name, perturbation, donors });
+    }
+
+    /// The climate grid for the kernels.
+    pub fn grid(&self) -> Option<&ClimateGrid> {
+        self.grid.as_ref()
+    }
+
+    /// The wrong records of a part whose rows these are.
+    ///
+    /// # Errors
+    /// The GPU's.
+    pub fn apply(&self, gpu: &Gpu, part: &Part, rows: &[usize]) -> Result<Vec<WrongMetadata>, Error> {
+        let words = self.grid.as_ref().map(|grid| gpu.upload("climate grid", &grid.words()));
+        let mut all = Vec::new();
+        for (k, wrong) in self.wrong.iter().enumerate() {
+            let device = Perturbed::new(gpu, part.len);
+            let donors = match &wrong.donors {
+                Some(donors) => {
+                    let donors: Vec<Option<Donor>> = rows.iter().map(|&row| donors[row]).collect();
+                    Some(gpu.upload("donors", &donor_words(&donors)?))
+                }
+                None => None,
+            };
+            let moves = matches!(wrong.perturbation, Perturbation::Displace { .. });
+            let grid =
+                self.grid.as_ref().zip(words.as_ref()).filter(|_| moves).map(|(grid, words)| {
+                    (grid, View::vector(words, (words.size() / 4) as u32).of(Dtype::U32))
+                });
+            let records = gpu.upload("records", part.host_records.words());
+            let view = |buffer, words| View::matrix(buffer, words, part.len).of(Dtype::U32);
+            let args = Args {
+                records: view(&records, RECORD_WORDS),
+                out: device.records(),
+                v: device.validity(),
+                donors: donors.as_ref().map(|donors| view(donors, DONOR_WORDS)),
+                grid,
+                status: None,
+                step: k as u32,
+            };
+            let mut encoder = gpu.encoder();
+            let desc = PerturbDesc { perturbation: wrong.perturbation, seed: SEED };
+            Perturb::new(&desc)?.record(&mut gpu.recorder(&mut encoder), &args)?;
+            gpu.submit(encoder)?;
+            let host = Records::from_words(gpu.read_u32_blocking(&device.records())?)?;
+            all.push(WrongMetadata { name: wrong.name.clone(), device, host });
+        }
+        Ok(all)
+    }
+}
+
+/// Donors of a kind for the task's rows.
+fn donors(data: &Dataset, task: &Task, kind: &str) -> Option<Vec<Option<Donor>>> {
+    let places = data.conflicts.get(kind)?;
+    let donor = |row: &usize| {
+        places[*row].map(|donor| Donor {
+            lat_deg: donor.place.lat_deg,
+            lon_deg: donor.place.lon_deg,
+            climate_zone: donor.climate_zone,
+        })
+    };
+    Some(task.rows.iter().map(donor).collect())
+}
