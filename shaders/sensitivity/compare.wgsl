@@ -6,7 +6,7 @@
 //
 // base: [rows, classes]; variants: [k, rows, classes]; labels, groups: [rows, 1]; per_sample: [k, rows, 2] (KL, flip;
 // −1 where invalid); sums: cells of two words, [k, slot, 60].
-// Workgroup: 256 invocations × per_lane samples of one k; loops per_lane · (3 classes + 1) + 12 times.
+// Workgroup: 256 invocations × per_lane samples of one k; loops per_lane · (3 classes + 29) + 12 times.
 // Reads every logit three times. The slots' sums pass through workgroup memory where they fit.
 // Twin: `compare` in src/sensitivity/twin.rs.
 
@@ -59,6 +59,9 @@ const LOGIT_CHANGE: u32 = 12u;
 const NLL: u32 = 13u;
 const BRIER: u32 = 14u;
 const FIRST_BIN: u32 = 15u;
+const BIN_COUNT: u32 = 15u;
+const BIN_CORRECT: u32 = 16u;
+const BIN_CONFIDENCE: u32 = 17u;
 
 const NO_LABEL: u32 = 0xffffffffu;
 
@@ -72,21 +75,12 @@ struct Pair {
     is_valid: bool,
 }
 
-// A cell table: which k, which slot.
-struct Place {
-    first: u32, // word of this k's first cell
-    slot: u32,
-}
-
-fn add_count(place: Place, cell: u32, value: i32) {
-    cells_add(params.is_local != 0u, place.first, 2u * (place.slot * SLOT_CELLS + cell), i64_from_i32(value));
-}
-
-fn add(place: Place, cell: u32, units: Units) {
-    add_count(place, cell, units.value);
-    if units.clamped != 0u {
-        add_count(place, CLAMPED, 1);
-    }
+// What one pair adds: cells 0 to 14 as they lie, then count, right ones and confidence of the bin.
+// Gathered first, then added in a loop: some drivers inline every call, and eighteen copies take them minutes.
+struct Tally {
+    cells: array<i32, 18>,
+    bin: u32,
+    kl: f32,
 }
 
 fn top_classes(base_at: u32, variant_at: u32) -> Pair {
@@ -136,12 +130,8 @@ fn totals(pair: Pair) -> vec3<f32> {
     return vec3<f32>(sum.xy, sum.z / f32(params.classes));
 }
 
-// Whether the prediction flips and KL, or −1 where the pair is invalid.
-fn compare(pair: Pair, place: Place, label: u32) -> vec2<f32> {
-    if !pair.is_valid {
-        add_count(place, INVALID, 1);
-        return vec2<f32>(-1.0);
-    }
+fn compare(pair: Pair, label: u32) -> Tally {
+    var tally = Tally(array<i32, 18>(), FIRST_BIN, -1.0);
     let total = totals(pair);
     let p_scale = 1.0 / total.x;
     let q_scale = 1.0 / total.y;
@@ -171,31 +161,37 @@ fn compare(pair: Pair, place: Place, label: u32) -> vec2<f32> {
     }
     sum += block;
     others += others_block;
-    let moved = distances(pair, pair.base_class);
-    let top_change = softmax_term(moved.y) * q_scale - p_scale;
-    let is_flip = pair.base_class != pair.variant_class;
-    add_count(place, COUNT, 1);
-    add_count(place, FLIPS, i32(is_flip));
-    add(place, KL, measure_units(sum.x));
-    add(place, JS, measure_units(sum.y));
-    add(place, TV, measure_units(0.5 * sum.z));
-    add(place, TOP_CHANGE, measure_units(top_change));
-    add(place, TOP_CHANGE_ABS, measure_units(abs(top_change)));
-    add(place, ENTROPY_CHANGE, measure_units(sum.w - log_shift));
-    add(place, LOGIT_CHANGE, logit_units(2.0 * largest_change));
+    let moved = logit_distance(variants[pair.variant_at + pair.base_class], pair.variant_top);
+    let top_change = softmax_term(moved) * q_scale - p_scale;
+    tally.kl = sum.x;
+    tally.cells[COUNT] = 1;
+    tally.cells[FLIPS] = i32(pair.base_class != pair.variant_class);
+    var values = array<f32, 10>();
+    values[0] = sum.x;
+    values[1] = sum.y;
+    values[2] = 0.5 * sum.z;
+    values[3] = top_change;
+    values[4] = abs(top_change);
+    values[5] = sum.w - log_shift;
+    values[6] = 2.0 * largest_change;
     if label < params.classes {
         let distance = logit_distance(variants[pair.variant_at + label], pair.variant_top);
-        let is_correct = i32(label == pair.variant_class);
-        let bin = FIRST_BIN + 3u * calibration_bin(q_scale);
-        add_count(place, LABELLED, 1);
-        add_count(place, CORRECT, is_correct);
-        add(place, NLL, measure_units(clipped_nll(q_log_total, distance)));
-        add(place, BRIER, measure_units(fma(others.x, others.x, others.y)));
-        add_count(place, bin, 1);
-        add_count(place, bin + 1u, is_correct);
-        add(place, bin + 2u, measure_units(q_scale));
+        values[7] = clipped_nll(q_log_total, distance);
+        values[8] = fma(others.x, others.x, others.y);
+        values[9] = q_scale;
+        tally.bin = FIRST_BIN + 3u * calibration_bin(q_scale);
+        tally.cells[LABELLED] = 1;
+        tally.cells[CORRECT] = i32(label == pair.variant_class);
+        tally.cells[BIN_COUNT] = 1;
+        tally.cells[BIN_CORRECT] = tally.cells[CORRECT];
     }
-    return vec2<f32>(sum.x, f32(is_flip));
+    for (var i = 0u; i < 10u; i++) {
+        let is_logit = KL + i == LOGIT_CHANGE;
+        let units = units_from_f32(values[i], select(31.0, 2047.0, is_logit), select(26u, 20u, is_logit));
+        tally.cells[select(KL + i, BIN_CONFIDENCE, i == 9u)] = units.value;
+        tally.cells[CLAMPED] += i32(units.clamped);
+    }
+    return tally;
 }
 
 fn measure(k: u32, row: u32, first: u32) {
@@ -209,11 +205,23 @@ fn measure(k: u32, row: u32, first: u32) {
     }
     let variant_row = k * params.rows + row;
     let pair = top_classes(row_start(params.base, row), row_start(params.variants, variant_row));
-    let outcome = compare(pair, Place(first, slot), label);
+    var tally = Tally(array<i32, 18>(), FIRST_BIN, -1.0);
+    if pair.is_valid {
+        tally = compare(pair, label);
+    } else {
+        tally.cells[INVALID] = 1;
+    }
+    for (var i = 0u; i < 18u; i++) {
+        let value = tally.cells[i];
+        if value != 0 {
+            let cell = slot * SLOT_CELLS + select(i, tally.bin + i - BIN_COUNT, i >= BIN_COUNT);
+            cells_add(params.is_local != 0u, first, 2u * cell, i64_from_i32(value));
+        }
+    }
     if (params.has & 4u) != 0u {
         let at = row_start(params.per_sample, variant_row);
-        per_sample[at] = outcome.x;
-        per_sample[at + 1u] = outcome.y;
+        per_sample[at] = tally.kl;
+        per_sample[at + 1u] = select(-1.0, f32(tally.cells[FLIPS]), pair.is_valid);
     }
 }
 
