@@ -1,6 +1,8 @@
 // Where a row's gates start: gates are stored per sample, rows are counted per token.
 // A scalar gate has rank_stride 0, so that every rank reads the same number. Twin: `GateRows` in src/lora/gpu.rs.
 
+#import common/view
+
 struct GateRows {
     start: u32,         // elements from the binding's start
     sample_stride: u32, // elements between samples
@@ -9,5 +11,5 @@ struct GateRows {
 }
 
 fn gate_start(gates: GateRows, row: u32) -> u32 {
-    return gates.start + (row / gates.tokens) * gates.sample_stride;
+    return gates.start + quotient(row, gates.tokens) * gates.sample_stride;
 }

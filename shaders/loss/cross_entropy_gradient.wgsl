@@ -35,7 +35,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(group, groups) * 64u + lane;
-    let row = index / params.classes;
+    let row = quotient(index, params.classes);
     let class_id = index - row * params.classes;
     if row >= params.rows {
         return;

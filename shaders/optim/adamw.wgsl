@@ -40,7 +40,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(group, groups) * 64u + lane;
-    let row = index / params.width;
+    let row = quotient(index, params.width);
     let column = index - row * params.width;
     if row >= params.rows {
         return;

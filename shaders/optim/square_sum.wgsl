@@ -30,7 +30,7 @@ fn main(
     }
     var sum = 0.0;
     for (var i = first; i < min(first + params.chunk_len, params.count); i++) {
-        let row = i / params.width;
+        let row = quotient(i, params.width);
         let value = x[row_start(params.x, row) + i - row * params.width];
         sum = fma(value, value, sum);
     }

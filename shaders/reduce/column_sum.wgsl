@@ -24,7 +24,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(group, groups) * 64u + lane;
-    let chunk = index / params.width;
+    let chunk = quotient(index, params.width);
     let column = index - chunk * params.width;
     let first = chunk * params.chunk_rows;
     if first >= params.rows {

@@ -39,7 +39,7 @@ fn main(
         sum += partials[params.partial_start + chunk * count + index];
     }
     sum *= params.scale;
-    let row = index / params.width;
+    let row = quotient(index, params.width);
     let at = row_start(params.out, row) + index - row * params.width;
 #if ACCUMULATE
     out[at] += sum;

@@ -29,6 +29,9 @@ impl Dtype {
     }
 }
 
+/// Kernels divide rows by the tokens of a sample, exactly up to this.
+const MAX_TOKENS: u32 = 1 << 30;
+
 /// A borrowed sub-range of a buffer, seen as `[samples, tokens, width]` with a contiguous last axis.
 ///
 /// Element `(s, t, d)` lies at `offset + (s·sample_stride + t·row_stride + d) · dtype.bytes()`.
@@ -181,6 +184,10 @@ impl<'a> View<'a> {
             let value = format!("{:?} with strides {}, {}", self.shape, self.sample_stride, self.row_stride);
             return bad(value, "rows must not overlap each other", "enlarge the strides");
         }
+        if !self.is_uniform() && tokens > MAX_TOKENS {
+            let rule = format!("unevenly spaced samples hold at most {MAX_TOKENS}");
+            return bad(format!("{tokens} tokens a sample"), &rule, "split the samples");
+        }
         if self.span() > u64::from(u32::MAX) - 64 {
             return bad(
                 format!("{} elements long", self.span()),
@@ -301,14 +308,20 @@ impl<'a> View<'a> {
     pub(crate) fn bind(&self, alignment: u32) -> Bound<'a> {
         let range = self.byte_range();
         let offset = range.start - range.start % u64::from(alignment);
+        // Evenly spaced rows count as one a sample: kernels then divide by 1.
+        let (tokens, sample_stride) = match (self.is_uniform(), self.shape[1]) {
+            (true, 1) => (1, self.sample_stride),
+            (true, _) => (1, self.row_stride),
+            (false, tokens) => (tokens.max(1), self.sample_stride),
+        };
         Bound {
             buffer: self.buffer,
             offset,
             size: (range.end - offset).max(4),
             rows: Rows {
                 start: ((range.start - offset) / self.dtype.bytes()) as u32,
-                tokens: self.shape[1].max(1),
-                sample_stride: self.sample_stride,
+                tokens,
+                sample_stride,
                 row_stride: self.row_stride,
             },
         }

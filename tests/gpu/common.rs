@@ -360,3 +360,38 @@ fn workgroup_sums_follow_the_tree() {
         assert_eq!(found, expected.map(f32::to_bits));
     }
 }
+
+#[test]
+fn quotients_are_exact_at_every_edge_of_a_division() {
+    let mut random = Random(77);
+    let mut cases = Vec::new();
+    let mut divisors = vec![
+        1,
+        2,
+        3,
+        5,
+        7,
+        64,
+        255,
+        256,
+        257,
+        65_535,
+        65_537,
+        (1 << 24) - 1,
+        (1 << 24) + 1,
+        (1 << 30) - 1,
+        1 << 30,
+    ];
+    divisors.extend((0..200).map(|i| 1 + random.next_u64() as u32 % (1 << (i % 30 + 1))));
+    for b in divisors {
+        for multiple in [0, 1, 2, u32::MAX / b / 2, u32::MAX / b] {
+            let a = multiple * b;
+            cases.extend(
+                [a.saturating_sub(1), a, a.saturating_add(1), a.saturating_add(b - 1)].map(|a| [a, b]),
+            );
+        }
+        cases.extend((0..20).map(|_| [random.next_u64() as u32, b]));
+        cases.push([u32::MAX, b]);
+    }
+    compare("quotient", &cases, |&[a, b]| vec![a / b]);
+}
