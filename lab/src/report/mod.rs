@@ -1,62 +1,37 @@
-//! Results as files and as a table.
+//! The report of a run: `results.json`, `results.csv`, `report.html`, and the table that the program prints.
+//!
+//! Everything is a function of [`Results`] alone, without dates or durations; so a repeated run writes the same bytes.
 
+mod atomic;
+mod html;
+mod long_table;
+mod plots;
 mod results;
 pub mod splits;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod text;
 
-pub use results::{Bin, ModelResult, MuPoint, Results, Scores, Sensitivity, SplitResult};
-
-use crate::Error;
 use std::path::Path;
 
-/// Writes a file beside its place and moves it there: a reader never sees half of it.
-pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    }
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, text).map_err(Error::io(&partial))?;
-    std::fs::rename(&partial, path).map_err(Error::io(path))
-}
+pub use results::{Bin, ModelResult, MuPoint, Results, Scores, Sensitivity, SplitResult};
+pub use text::table;
 
-/// Writes `results.json`.
+use crate::Error;
+
+/// Writes `results.json`, `results.csv` and `report.html` into the folder `out`, which is made if it is not there.
+///
+/// All three are made before the first is written, and each replaces its predecessor in one step.
 ///
 /// # Errors
-/// The folder cannot be written.
+/// [`Error::Io`] where the folder cannot be made or a file cannot be written.
 pub fn write(results: &Results, out: &Path) -> Result<(), Error> {
-    let path = out.join("results.json");
-    let text =
-        serde_json::to_string_pretty(results).map_err(|error| Error::file(&path, error.to_string()))?;
-    write_whole(&path, &text)
-}
-
-/// The summary that the program prints: per protocol and model the mean and deviation over splits and seeds.
-pub fn table(results: &Results) -> String {
-    let mut protocols: Vec<&str> = Vec::new();
-    for split in &results.splits {
-        if !protocols.contains(&split.protocol.as_str()) {
-            protocols.push(&split.protocol);
-        }
-    }
-    let mut text =
-        String::from("protocol  model                 accuracy        macro-F1        NLL             ECE\n");
-    for protocol in protocols {
-        let splits: Vec<_> = results.splits.iter().filter(|split| split.protocol == protocol).collect();
-        for (i, model) in splits[0].models.iter().enumerate() {
-            let cell = |of: &dyn Fn(&Scores) -> f64| {
-                let values: Vec<f64> = splits.iter().map(|split| of(&split.models[i].scores)).collect();
-                let mean = values.iter().sum::<f64>() / values.len() as f64;
-                let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
-                format!("{mean:.3} ± {:.3}", variance.sqrt())
-            };
-            text += &format!(
-                "{protocol:<9} {:<21} {:<15} {:<15} {:<15} {}\n",
-                model.model,
-                cell(&|s| s.accuracy),
-                cell(&|s| s.macro_f1),
-                cell(&|s| s.nll),
-                cell(&|s| s.ece)
-            );
-        }
-    }
-    text
+    let files = [
+        ("results.json", atomic::json(results, &out.join("results.json"))?),
+        ("results.csv", long_table::csv(results, &out.join("results.csv"))?),
+        ("report.html", html::page(results, &out.join("report.html"))?),
+    ];
+    std::fs::create_dir_all(out).map_err(Error::io(out))?;
+    files.iter().try_for_each(|(name, text)| atomic::replace(&out.join(name), text))
 }

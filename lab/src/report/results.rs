@@ -1,121 +1,141 @@
-//! What a run found, in the shape of `results.json`.
+//! What a run found. The same types are written to `results.json`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// All results of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Results {
-    /// Data set.
+    /// Name of the data set.
     pub dataset: String,
-    /// Task.
+    /// Name of the task within the data set.
     pub task: String,
     /// Class names in label order.
     pub classes: Vec<String>,
-    /// The GPU, in one line.
+    /// The adapter that computed it, in one line.
     pub adapter: String,
     /// Version of the lab.
     pub version: String,
-    /// First model seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// How many model seeds.
+    /// Number of model seeds per split.
     pub seeds: u32,
-    /// What a reader has to know about the data.
+    /// Remarks for the reader, a sentence each.
     pub notes: Vec<String>,
-    /// What could not be run, with the reason.
+    /// What was not run, each with its reason.
     pub skipped: Vec<String>,
-    /// Every split and seed.
+    /// Every split under every model seed, in the order they ran.
     pub splits: Vec<SplitResult>,
 }
 
-/// One split under one seed.
+/// One split under one model seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SplitResult {
-    /// How the test part was held out.
+    /// How the test part was held out: `random`, `site`, `region`, `block` or `year`.
     pub protocol: String,
-    /// Which split of the protocol.
+    /// Number of the split within its protocol.
     pub index: usize,
     /// What is held out, in words.
     pub name: String,
-    /// Model seed.
+    /// The model seed.
     pub seed: u64,
-    /// Rows that gradients saw.
+    /// Samples that gradients saw.
     pub train: usize,
-    /// Rows that chose the stopping step.
+    /// Samples that chose the stopping step.
     pub validation: usize,
-    /// Held-out rows.
+    /// Samples held out.
     pub test: usize,
-    /// Every model.
+    /// The models in the order of the tables.
     pub models: Vec<ModelResult>,
 }
 
-/// One model on one split.
+/// One model on the test part of one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelResult {
-    /// Model's name.
+    /// `no metadata`, `LoRA`, `concat`, `GTCA`; in the synthetic world also `Bayes p(y|x)`, `Bayes p(y|x,m)` and
+    /// `Bayes biased`.
     pub model: String,
-    /// Scores on the test part under the recorded metadata.
+    /// Scores under the recorded metadata.
     pub scores: Scores,
-    /// Reliability diagram, 15 bins.
+    /// Reliability bins of equal width over the confidence, from 0 to 1.
     pub reliability: Vec<Bin>,
-    /// Under wrong metadata; empty for models without metadata.
+    /// What changes under wrong or missing metadata.
     pub sensitivity: Vec<Sensitivity>,
-    /// Over the metadata weight; the adapter's only.
+    /// Scores at metadata weights μ from 0 to 1.
     pub mu_curve: Vec<MuPoint>,
-    /// Step whose parameters were kept; 0 where nothing is trained.
+    /// Training steps until the chosen state.
     pub steps: u32,
-    /// Wall time of its training; not part of the files, which are the same for every run.
+    /// Wall-clock seconds of the training; in no file, for files are the same when a run is repeated.
     #[serde(skip)]
     pub seconds: f64,
 }
 
-/// Scores of a test part.
+/// Scores of predictions against labels. A number that could not be computed is NaN (`null` in JSON).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Share of right answers.
+    /// Share of right predictions, in [0, 1].
+    #[serde(deserialize_with = "or_nan")]
     pub accuracy: f64,
-    /// Mean F1 over the classes present in the test part.
+    /// Mean of the classes' F1, in [0, 1].
+    #[serde(deserialize_with = "or_nan")]
     pub macro_f1: f64,
-    /// Mean negative log-likelihood in nats, p clipped at 1e-6.
+    /// Mean negative log-likelihood of the label, in nat.
+    #[serde(deserialize_with = "or_nan")]
     pub nll: f64,
-    /// Expected calibration error of the top label, 15 equal bins.
+    /// Expected calibration error, in [0, 1].
+    #[serde(deserialize_with = "or_nan")]
     pub ece: f64,
 }
 
 /// One bin of a reliability diagram.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
-    /// Samples.
+    /// Predictions in the bin.
     pub count: u64,
-    /// Share of right answers; 0 in an empty bin.
+    /// Share of them that is right.
+    #[serde(deserialize_with = "or_nan")]
     pub accuracy: f64,
-    /// Mean top probability; 0 in an empty bin.
+    /// Mean probability of the predicted class.
+    #[serde(deserialize_with = "or_nan")]
     pub confidence: f64,
 }
 
-/// How far predictions move under one perturbation.
+/// How far predictions move when only the metadata changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sensitivity {
-    /// The perturbation in words.
+    /// `10 km`, `100 km`, `1000 km`, `+3 months`, `−3 months`, `+6 months`, `−6 months`, `missing`,
+    /// `far, same climate` or `far, other climate`.
     pub perturbation: String,
-    /// Share of predictions that change.
+    /// Share of samples whose predicted class changes, in [0, 1].
+    #[serde(deserialize_with = "or_nan")]
     pub flips: f64,
-    /// Mean KL(p₀‖p_k) in nats.
+    /// Mean KL(recorded ‖ changed), in nat.
+    #[serde(deserialize_with = "or_nan")]
     pub kl: f64,
-    /// Mean Jensen-Shannon divergence in nats.
+    /// Mean Jensen-Shannon divergence, in nat.
+    #[serde(deserialize_with = "or_nan")]
     pub js: f64,
-    /// Mean total variation.
+    /// Mean total variation, in [0, 1].
+    #[serde(deserialize_with = "or_nan")]
     pub tv: f64,
-    /// Accuracy under the wrong metadata.
+    /// Accuracy under the changed metadata.
+    #[serde(deserialize_with = "or_nan")]
     pub accuracy: f64,
-    /// Negative log-likelihood under the wrong metadata.
+    /// Negative log-likelihood under the changed metadata, in nat.
+    #[serde(deserialize_with = "or_nan")]
     pub nll: f64,
 }
 
 /// Scores at one metadata weight.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MuPoint {
-    /// μ.
+    /// The metadata weight, in [0, 1].
+    #[serde(deserialize_with = "or_nan")]
     pub mu: f64,
-    /// Scores there.
+    /// Scores at that weight.
     pub scores: Scores,
+}
+
+/// JSON has no NaN: it is written as `null` and read back here.
+fn or_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
 }
