@@ -33,8 +33,8 @@ fn head(results: &Results) -> String {
     let classes = escape(&results.classes.join(", "));
     let runs = results.splits.len();
     format!(
-        "<h1>{title}</h1>\n<p class=\"facts\">{count} classes: {classes}.<br>{runs} splits run with seed {seed}, \
-         {seeds} model seed{s} a split; gtca-lab {version} on {adapter}.</p>\n{HOW_TO_READ}",
+        "<h1>{title}</h1>\n<p class=\"facts\">{count} classes: {classes}.<br>{runs} runs: every split under \
+         {seeds} model seed{s}, seed {seed}; gtca-lab {version} on {adapter}.</p>\n{HOW_TO_READ}",
         count = results.classes.len(),
         seed = results.seed,
         seeds = results.seeds,
@@ -51,7 +51,7 @@ adds place and date as plain numbers; <b>GTCA</b>, whose gates depend on the met
 given, they are the exact posteriors of the synthetic world: from the image, from image and metadata, and under the \
 biased sample.</p>\n\
 <ul>\n<li>A protocol says what was held out: samples at random, whole sites, regions, spatial blocks or years. \
-Metadata that help at random but not across blocks or years were memorised.</li>\n\
+Metadata that help at random but not across blocks or years were probably memorised.</li>\n\
 <li>Accuracy and macro-F1 are better when high; NLL (nat) and ECE are better when low.</li>\n\
 <li>A flip is a test sample whose predicted class changes when the image stays and only its metadata are changed. \
 Few flips alone are no merit: a model that ignores metadata has none.</li>\n\
@@ -76,9 +76,9 @@ fn overview(groups: &[Group<'_>]) -> String {
     }
     let heads: String = METRICS.iter().map(|m| format!("<th>{}</th><th>diff.</th>", m.label)).collect();
     format!(
-        "<h2>Scores</h2>\n<div class=\"wide\"><table>\n<caption>Mean ± standard deviation over the splits; beside it \
-         (diff.) the difference to “{BASELINE}”, taken split by split.</caption>\n<thead><tr><th class=\"word\">protocol</th>\
-         <th class=\"word\">model</th><th>splits</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+        "<h2>Scores</h2>\n<div class=\"wide\"><table>\n<caption>Mean ± standard deviation over the runs (splits and model seeds); beside it \
+         (diff.) the difference to “{BASELINE}”, taken run by run.</caption>\n<thead><tr><th class=\"word\">protocol</th>\
+         <th class=\"word\">model</th><th>runs</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 
@@ -88,7 +88,7 @@ fn section(group: &Group<'_>) -> Result<String, String> {
     let small = [
         figure(plots::distance(group).map_err(fail)?, "Flips when the place is moved", RANGE),
         figure(plots::months(group).map_err(fail)?, "Flips when the date is shifted", RANGE),
-        figure(plots::bars(group).map_err(fail)?, "Flips when metadata are missing or wrong", BARS),
+        figure(plots::bars(group).map_err(fail)?, "Flips without metadata or far away", BARS),
     ];
     let reliability = plots::reliability(group).map_err(fail)?;
     let mu = plots::mu(group).map_err(fail)?;

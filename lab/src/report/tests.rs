@@ -193,7 +193,7 @@ fn differences_are_taken_on_the_splits_that_both_models_have() {
 #[test]
 fn the_printed_table_names_every_protocol_and_model_once() {
     let text = table(&invented());
-    assert!(text.starts_with("invented / cover <6>\nprotocol  splits  model"), "{text}");
+    assert!(text.starts_with("invented / cover <6>\nprotocol  runs  model"), "{text}");
     assert_eq!(text.matches("block ").count(), 4 + 1, "{text}");
     assert!(text.contains("+0.038") && text.contains("skipped: year"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 124), "{text}");

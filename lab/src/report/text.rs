@@ -3,8 +3,9 @@
 use super::Results;
 use super::summary::{BASELINE, Group, METRICS, Spread, groups};
 
-/// Scores of every protocol and model as plain text: mean ± standard deviation over the splits, and behind it the
-/// mean difference to the model without metadata on the same splits; then the share of flipped predictions.
+/// Scores of every protocol and model as plain text: mean ± standard deviation over the runs (splits and model
+/// seeds), and behind it the mean difference to the model without metadata in the same runs; then the share of
+/// flipped predictions.
 pub fn table(results: &Results) -> String {
     let mut rows = vec![score_header()];
     let mut flips = Vec::new();
@@ -22,7 +23,7 @@ pub fn table(results: &Results) -> String {
 }
 
 fn score_header() -> Vec<String> {
-    let mut row: Vec<String> = ["protocol", "splits", "model"].map(str::to_owned).into();
+    let mut row: Vec<String> = ["protocol", "runs", "model"].map(str::to_owned).into();
     METRICS.iter().for_each(|m| row.extend([m.label.to_owned(), "diff".to_owned()]));
     row
 }

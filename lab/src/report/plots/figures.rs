@@ -7,7 +7,7 @@ use super::canvas::{Axis, Canvas, DrawError, Panel, Place, draw, rounded, ticks}
 use super::palette::look;
 use plotters::style::{Color, RGBColor};
 
-const SIZE: (u32, u32) = (740, 520);
+const SIZE: (u32, u32) = (740, 500);
 const PLACE: Place = Place { left: 84, top: 66, width: 630, height: 348 };
 const POINT: i32 = 8;
 const DIAGONAL: RGBColor = RGBColor(150, 150, 150);
@@ -100,18 +100,20 @@ fn marked_line(panel: &Panel<'_, '_>, line: &[(f64, f64)], model: &str) -> Resul
 
 /// Flips where metadata are missing or come from a far place, as bars with their range over the splits.
 pub(in super::super) fn bars(group: &Group<'_>) -> Result<Option<Figure>, DrawError> {
-    const SHOWN: [(&str, &str); 3] = [
-        ("missing", "missing"),
-        ("far, same climate", "far, same climate"),
-        ("far, other climate", "far, other climate"),
-    ];
+    const SHOWN: [(&str, &str); 3] =
+        [("missing", "missing"), ("far, same climate", "far, same"), ("far, other climate", "far, other")];
     let place = |name: &str| SHOWN.iter().position(|(key, _)| *key == name).map(|n| n as f64);
     let courses = courses(group, &place);
     if courses.is_empty() {
         return Ok(None);
     }
     let ticks = SHOWN.iter().enumerate().map(|(n, (_, label))| (n as f64, (*label).to_owned())).collect();
-    let x = Axis { label: "metadata", from: -0.5, to: SHOWN.len() as f64 - 0.5, ticks };
+    let x = Axis {
+        label: "missing, or a far place (same or other climate)",
+        from: -0.5,
+        to: SHOWN.len() as f64 - 0.5,
+        ticks,
+    };
     let y = share_axis(courses.iter().flat_map(|c| &c.points).map(|p| p.1.most));
     let svg = draw(SIZE, "Flipped predictions under missing metadata and far places", |canvas| {
         let panel = Panel::new(canvas, PLACE, x, y)?;
@@ -140,7 +142,7 @@ pub(in super::super) fn mu(group: &Group<'_>) -> Result<Option<Figure>, DrawErro
     if curves.is_empty() {
         return Ok(None);
     }
-    let svg = draw((1120, 520), "Accuracy and NLL against the metadata weight", |canvas| {
+    let svg = draw((1120, 500), "Accuracy and NLL against the metadata weight", |canvas| {
         mu_panel(canvas, 0, group, &curves, "accuracy", &METRICS[0])?;
         mu_panel(canvas, 560, group, &curves, "NLL, nat", &METRICS[2])
     })?;
@@ -205,7 +207,7 @@ pub(in super::super) fn reliability(group: &Group<'_>) -> Result<Option<Figure>,
         return Ok(None);
     }
     const WIDTH: i32 = 400;
-    let svg = draw((all.len() as u32 * WIDTH as u32, 460), "Reliability diagrams", |canvas| {
+    let svg = draw((all.len() as u32 * WIDTH as u32, 440), "Reliability diagrams", |canvas| {
         all.iter().enumerate().try_for_each(|(n, (model, bins))| {
             let place = Place { left: n as i32 * WIDTH + 84, top: 66, width: 290, height: 290 };
             reliability_panel(canvas, place, model, bins)
