@@ -2,7 +2,9 @@
 //!
 //! Prints one JSON object a line. The first, `"job":"run"`, says when, on what commit, adapter and driver; the second,
 //! `"job":"roofs"`, holds the roofs; then one a job: job, shape, adapter, median_ms, min_ms, bytes, flops, roof_pct.
-//! Arguments: `--job PART` runs the jobs whose name contains PART, `--repeats N` (default 15), `--commit ID` and
+//! On a software adapter, cpu_ms and cpu_roof_pct say the same by processor time, roofs and job alike: a busy machine
+//! disturbs them less.
+//! Arguments: `--job PART` runs the jobs whose name and shape contain PART, `--repeats N` (default 15), `--commit ID` and
 //! `--note TEXT` go into the first line.
 
 mod jobs;
@@ -63,30 +65,38 @@ fn main() {
         text(value("--note").map_or("", String::as_str)),
     );
     let roofs = roofs::calibrate(&gpu, repeats);
-    println!(
-        r#"{{"job":"roofs","shape":"","adapter":{adapter},"add_gb_s":{:.2},"read_gb_s":{:.2},"write_gb_s":{:.2},"fma_gflop_s":{:.1}}}"#,
-        roofs.add / 1e9,
-        roofs.read / 1e9,
-        roofs.write / 1e9,
-        roofs.flops / 1e9
-    );
+    let cpu = roofs.cpu.map(|rates| format!(",{}", roof_fields("cpu_", &rates))).unwrap_or_default();
+    let wall = roof_fields("", &roofs.wall);
+    println!(r#"{{"job":"roofs","shape":"","adapter":{adapter},{wall}{cpu}}}"#);
     let wanted = value("--job").map_or("", String::as_str);
-    for case in jobs::all().into_iter().filter(|case| case.name.contains(wanted)) {
+    for case in
+        jobs::all().into_iter().filter(|case| format!("{} {}", case.name, case.shape).contains(wanted))
+    {
         let mut job = (case.make)(&gpu);
         timing::once(&gpu, &mut job.record);
         (job.check)(&gpu);
         let timing = timing::measure(&gpu, repeats, &mut job.record);
+        let (bytes, flops) = (job.bytes, job.flops);
+        let cpu = roofs.cpu.zip(timing.cpu).map(|(rates, seconds)| {
+            let percent = rates.percent(seconds, bytes, flops);
+            format!(r#","cpu_ms":{:.3},"cpu_roof_pct":{percent:.1}"#, seconds * 1e3)
+        });
         println!(
-            r#"{{"job":"{}","shape":"{}","adapter":{adapter},"median_ms":{:.3},"min_ms":{:.3},"bytes":{:.0},"flops":{:.0},"roof_pct":{:.1}}}"#,
+            r#"{{"job":"{}","shape":"{}","adapter":{adapter},"median_ms":{:.3},"min_ms":{:.3},"bytes":{bytes:.0},"flops":{flops:.0},"roof_pct":{:.1}{}}}"#,
             case.name,
             case.shape,
             timing.median * 1e3,
             timing.min * 1e3,
-            job.bytes,
-            job.flops,
-            roofs.percent(timing, job.bytes, job.flops)
+            roofs.wall.percent(timing.median, bytes, flops),
+            cpu.unwrap_or_default()
         );
     }
+}
+
+fn roof_fields(prefix: &str, rates: &roofs::Rates) -> String {
+    let fields = [("add", rates.add), ("read", rates.read), ("write", rates.write)];
+    let bandwidths = fields.map(|(name, rate)| format!(r#""{prefix}{name}_gb_s":{:.2}"#, rate / 1e9));
+    format!(r#"{},"{prefix}fma_gflop_s":{:.1}"#, bandwidths.join(","), rates.flops / 1e9)
 }
 
 /// A JSON string; characters that JSON would have to escape are left out.

@@ -11,9 +11,18 @@ const FMA_FLOPS: f64 = 65_536.0;
 /// Invocations of the FMA kernels.
 const FMA_INVOCATIONS: u32 = 1 << 16;
 
-/// What the adapter can do.
+/// What the adapter can do, a second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Roofs {
+    /// By the clock.
+    pub(crate) wall: Rates,
+    /// By processor time; of use on a software adapter.
+    pub(crate) cpu: Option<Rates>,
+}
+
+/// Rates by one measure of time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rates {
     /// Bytes a second of c = a + b.
     pub(crate) add: f64,
     /// Bytes a second of a pure read.
@@ -24,11 +33,11 @@ pub(crate) struct Roofs {
     pub(crate) flops: f64,
 }
 
-impl Roofs {
+impl Rates {
     /// Share of the roof in percent: the time that the adapter would need for the bytes (at add bandwidth) or the
     /// flops, whichever is longer, over the time taken.
-    pub(crate) fn percent(&self, timing: Timing, bytes: f64, flops: f64) -> f64 {
-        100.0 * (bytes / self.add).max(flops / self.flops) / timing.median
+    pub(crate) fn percent(&self, seconds: f64, bytes: f64, flops: f64) -> f64 {
+        100.0 * (bytes / self.add).max(flops / self.flops) / seconds
     }
 }
 
@@ -45,12 +54,21 @@ pub(crate) fn calibrate(gpu: &Gpu, repeats: usize) -> Roofs {
     let vectors = f64::from(groups) * 64.0 * 16.0;
     // The read kernel reads 16 vec4s and writes one per invocation.
     let readers = (BYTES / 16 / 16 / 64) as u32;
-    let fma = ["fma_eight", "fma_four"]
-        .map(|name| f64::from(FMA_INVOCATIONS) * FMA_FLOPS / time(name, FMA_INVOCATIONS / 64).min);
+    let [add, write] = ["stream_add", "stream_write"].map(|name| time(name, groups));
+    let read = time("stream_read", readers);
+    let fma = ["fma_eight", "fma_four"].map(|name| time(name, FMA_INVOCATIONS / 64));
+    let rates = |seconds: fn(&Timing) -> Option<f64>| {
+        let flops = f64::from(FMA_INVOCATIONS) * FMA_FLOPS;
+        Some(Rates {
+            add: 3.0 * vectors / seconds(&add)?,
+            read: f64::from(readers) * 64.0 * 17.0 * 16.0 / seconds(&read)?,
+            write: vectors / seconds(&write)?,
+            flops: flops / seconds(&fma[0])?.min(seconds(&fma[1])?),
+        })
+    };
+    let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
     Roofs {
-        add: 3.0 * vectors / time("stream_add", groups).min,
-        read: f64::from(readers) * 64.0 * 17.0 * 16.0 / time("stream_read", readers).min,
-        write: vectors / time("stream_write", groups).min,
-        flops: fma[0].max(fma[1]),
+        wall: rates(|timing| Some(timing.min)).expect("the clock runs"),
+        cpu: rates(|timing| timing.cpu).filter(|_| software),
     }
 }

@@ -24,6 +24,20 @@ fn row_start(view: Rows, row: u32) -> u32 {
     return view.start + sample * view.sample_stride + (row - sample * view.tokens) * view.row_stride;
 }
 
+// Four indices from `first`; those past the end repeat the last one, so that a tile at the edge reads what exists.
+fn four_from(first: u32, count: u32) -> vec4<u32> {
+    return min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(count - 1u));
+}
+
+fn row_starts(view: Rows, rows: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(
+        row_start(view, rows.x),
+        row_start(view, rows.y),
+        row_start(view, rows.z),
+        row_start(view, rows.w),
+    );
+}
+
 // Dispatches above 65,535 groups are folded into y; this undoes it.
 fn flat_group(group: vec3<u32>, groups: vec3<u32>) -> u32 {
     return group.y * groups.x + group.x;

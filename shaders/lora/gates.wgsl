@@ -13,3 +13,12 @@ struct GateRows {
 fn gate_start(gates: GateRows, row: u32) -> u32 {
     return gates.start + quotient(row, gates.tokens) * gates.sample_stride;
 }
+
+fn gate_starts(gates: GateRows, rows: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(
+        gate_start(gates, rows.x),
+        gate_start(gates, rows.y),
+        gate_start(gates, rows.z),
+        gate_start(gates, rows.w),
+    );
+}

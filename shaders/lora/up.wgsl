@@ -1,4 +1,4 @@
-// y[row, n] = λ·s · Σ_j (h[row, j] · g[sample, j]) · B_t[j, n], one register tile of 4 rows × 8 columns per invocation.
+// y[row, n] = λ·s · Σ_j (h[row, j] · g[sample, j]) · B_t[j, n], one register tile of 8 rows × 8 columns per invocation.
 // ACCUMULATE adds to what y holds: the injection itself; the backward's dx is the same with u and A.
 // GATE multiplies by the sample's gate; without it g = 1.
 //
@@ -41,73 +41,106 @@ fn main(
     let index = flat_group(group, groups) * 64u + lane;
     let column_tiles = (params.width + 7u) / 8u;
     let row_tile = index / column_tiles;
-    let first_row = row_tile * 4u;
+    let first_row = row_tile * 8u;
     let first_column = (index - row_tile * column_tiles) * 8u;
     if first_row >= params.rows {
         return;
     }
-    let factor = params.lambda * params.scale;
-    let off = is_zero(factor);
 #if ACCUMULATE
-    if off {
+    if is_zero(params.lambda * params.scale) {
         return;
     }
 #endif
-    // Rows and columns past the end repeat the last one; they are not stored.
-    var h_at: array<u32, 4>;
-    var gate_at: array<u32, 4>;
-    for (var i = 0u; i < 4u; i++) {
-        let row = min(first_row + i, params.rows - 1u);
-        h_at[i] = row_start(params.h, row);
-        gate_at[i] = gate_start(params.gates, params.first_row + row);
-    }
-    var column: array<u32, 8>;
-    for (var n = 0u; n < 8u; n++) {
-        column[n] = params.b_start + min(first_column + n, params.width - 1u);
-    }
-    var left: array<vec4<f32>, 4>;
-    var right: array<vec4<f32>, 4>;
-    for (var i = 0u; i < 4u; i++) {
-        left[i] = vec4<f32>(0.0);
-        right[i] = vec4<f32>(0.0);
-    }
-    for (var j = 0u; j < params.rank; j++) {
-        let b_row = j * params.b_stride;
-        let b_left = vec4<f32>(b_t[column[0] + b_row], b_t[column[1] + b_row], b_t[column[2] + b_row], b_t[column[3] + b_row]);
-        let b_right = vec4<f32>(b_t[column[4] + b_row], b_t[column[5] + b_row], b_t[column[6] + b_row], b_t[column[7] + b_row]);
-        var gated = vec4<f32>(h[h_at[0] + j], h[h_at[1] + j], h[h_at[2] + j], h[h_at[3] + j]);
+    let rows_upper = four_from(first_row, params.rows);
+    let rows_lower = four_from(first_row + 4u, params.rows);
+    let h_upper = row_starts(params.h, rows_upper);
+    let h_lower = row_starts(params.h, rows_lower);
 #if GATE
-        let g = j * params.gates.rank_stride;
-        gated *= vec4<f32>(gate[gate_at[0] + g], gate[gate_at[1] + g], gate[gate_at[2] + g], gate[gate_at[3] + g]);
+    let gate_upper = gate_starts(params.gates, rows_upper + params.first_row);
+    let gate_lower = gate_starts(params.gates, rows_lower + params.first_row);
 #endif
-        left[0] = fma(vec4<f32>(gated.x), b_left, left[0]);
-        right[0] = fma(vec4<f32>(gated.x), b_right, right[0]);
-        left[1] = fma(vec4<f32>(gated.y), b_left, left[1]);
-        right[1] = fma(vec4<f32>(gated.y), b_right, right[1]);
-        left[2] = fma(vec4<f32>(gated.z), b_left, left[2]);
-        right[2] = fma(vec4<f32>(gated.z), b_right, right[2]);
-        left[3] = fma(vec4<f32>(gated.w), b_left, left[3]);
-        right[3] = fma(vec4<f32>(gated.w), b_right, right[3]);
+    let b_left = four_from(first_column, params.width) + params.b_start;
+    let b_right = four_from(first_column + 4u, params.width) + params.b_start;
+    var left0 = vec4<f32>(0.0);
+    var right0 = vec4<f32>(0.0);
+    var left1 = vec4<f32>(0.0);
+    var right1 = vec4<f32>(0.0);
+    var left2 = vec4<f32>(0.0);
+    var right2 = vec4<f32>(0.0);
+    var left3 = vec4<f32>(0.0);
+    var right3 = vec4<f32>(0.0);
+    var left4 = vec4<f32>(0.0);
+    var right4 = vec4<f32>(0.0);
+    var left5 = vec4<f32>(0.0);
+    var right5 = vec4<f32>(0.0);
+    var left6 = vec4<f32>(0.0);
+    var right6 = vec4<f32>(0.0);
+    var left7 = vec4<f32>(0.0);
+    var right7 = vec4<f32>(0.0);
+    for (var j = 0u; j < params.rank; j++) {
+        let l = b_left + j * params.b_stride;
+        let left = vec4<f32>(b_t[l.x], b_t[l.y], b_t[l.z], b_t[l.w]);
+        let r = b_right + j * params.b_stride;
+        let right = vec4<f32>(b_t[r.x], b_t[r.y], b_t[r.z], b_t[r.w]);
+        var upper = vec4<f32>(h[h_upper.x + j], h[h_upper.y + j], h[h_upper.z + j], h[h_upper.w + j]);
+        var lower = vec4<f32>(h[h_lower.x + j], h[h_lower.y + j], h[h_lower.z + j], h[h_lower.w + j]);
+#if GATE
+        let u = gate_upper + j * params.gates.rank_stride;
+        upper *= vec4<f32>(gate[u.x], gate[u.y], gate[u.z], gate[u.w]);
+        let w = gate_lower + j * params.gates.rank_stride;
+        lower *= vec4<f32>(gate[w.x], gate[w.y], gate[w.z], gate[w.w]);
+#endif
+        left0 = fma(vec4<f32>(upper.x), left, left0);
+        right0 = fma(vec4<f32>(upper.x), right, right0);
+        left1 = fma(vec4<f32>(upper.y), left, left1);
+        right1 = fma(vec4<f32>(upper.y), right, right1);
+        left2 = fma(vec4<f32>(upper.z), left, left2);
+        right2 = fma(vec4<f32>(upper.z), right, right2);
+        left3 = fma(vec4<f32>(upper.w), left, left3);
+        right3 = fma(vec4<f32>(upper.w), right, right3);
+        left4 = fma(vec4<f32>(lower.x), left, left4);
+        right4 = fma(vec4<f32>(lower.x), right, right4);
+        left5 = fma(vec4<f32>(lower.y), left, left5);
+        right5 = fma(vec4<f32>(lower.y), right, right5);
+        left6 = fma(vec4<f32>(lower.z), left, left6);
+        right6 = fma(vec4<f32>(lower.z), right, right6);
+        left7 = fma(vec4<f32>(lower.w), left, left7);
+        right7 = fma(vec4<f32>(lower.w), right, right7);
     }
-    for (var i = 0u; i < 4u; i++) {
-        let row = first_row + i;
-        if row < params.rows {
-            let at = row_start(params.y, row) + first_column;
-            for (var n = 0u; n < 8u; n++) {
-                if first_column + n < params.width {
-                    var sum = left[i][n & 3u];
-                    if n >= 4u {
-                        sum = right[i][n & 3u];
-                    }
+    store(first_row, first_column, left0, right0);
+    store(first_row + 1u, first_column, left1, right1);
+    store(first_row + 2u, first_column, left2, right2);
+    store(first_row + 3u, first_column, left3, right3);
+    store(first_row + 4u, first_column, left4, right4);
+    store(first_row + 5u, first_column, left5, right5);
+    store(first_row + 6u, first_column, left6, right6);
+    store(first_row + 7u, first_column, left7, right7);
+}
+
+// Eight columns of a row, those that exist.
+fn store(row: u32, column: u32, left: vec4<f32>, right: vec4<f32>) {
+    if row >= params.rows {
+        return;
+    }
+    let at = row_start(params.y, row) + column;
+    let width = params.width - column;
+    inject(at, left.x);
+    if 1u < width { inject(at + 1u, left.y); }
+    if 2u < width { inject(at + 2u, left.z); }
+    if 3u < width { inject(at + 3u, left.w); }
+    if 4u < width { inject(at + 4u, right.x); }
+    if 5u < width { inject(at + 5u, right.y); }
+    if 6u < width { inject(at + 6u, right.z); }
+    if 7u < width { inject(at + 7u, right.w); }
+}
+
+fn inject(at: u32, sum: f32) {
+    let factor = params.lambda * params.scale;
 #if ACCUMULATE
-                    if !is_zero(factor * sum) {
-                        y[at + n] = fma(factor, sum, y[at + n]);
-                    }
-#else
-                    y[at + n] = select(factor * sum, 0.0, off);
-#endif
-                }
-            }
-        }
+    if !is_zero(factor * sum) {
+        y[at] = fma(factor, sum, y[at]);
     }
+#else
+    y[at] = select(factor * sum, 0.0, is_zero(factor));
+#endif
 }

@@ -218,7 +218,7 @@ pub(super) fn down(
             params: bytemuck::bytes_of(&params),
             knobs: &[],
             storage: &[x, bound_a, h],
-            groups: (u64::from(params.rows.div_ceil(4)) * u64::from(rank.div_ceil(4))).div_ceil(64),
+            groups: (u64::from(params.rows.div_ceil(8)) * u64::from(rank.div_ceil(8))).div_ceil(64),
             iterations: u64::from(inputs),
         })?;
     }
@@ -261,7 +261,7 @@ pub(super) fn up(
             params: bytemuck::bytes_of(&params),
             knobs: &[(offset_of!(UpParams, lambda), lambda)],
             storage: &[bound_h, bound_b, gate, y],
-            groups: (u64::from(params.rows.div_ceil(4)) * u64::from(width.div_ceil(8))).div_ceil(64),
+            groups: (u64::from(params.rows.div_ceil(8)) * u64::from(width.div_ceil(8))).div_ceil(64),
             iterations: u64::from(rank) + 60,
         })?;
     }
@@ -303,7 +303,7 @@ pub(super) fn outer(
             scale,
             pad: 0,
         };
-        let tiles = u64::from(rank.div_ceil(4)) * u64::from(width.div_ceil(4));
+        let tiles = u64::from(rank.div_ceil(8)) * u64::from(width.div_ceil(8));
         recorder.dispatch(&Dispatch {
             kernel: &OUTER,
             flags: w.flags(Mode::Overwrite),

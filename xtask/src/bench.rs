@@ -12,8 +12,8 @@ use std::process::Command;
 /// then follows one line a job. roof_pct = 100 · max(bytes / add bandwidth, flops / FMA rate) / median time, where
 /// bytes and flops are the least that any implementation needs; jobs named `…_naive` do the same from unfused ops.
 ///
-/// Numbers of a software adapter say nothing about a GPU, and a busy machine makes both slow: look at min_ms
-/// beside median_ms, and repeat. GTCA_ADAPTER, GTCA_BACKEND and GTCA_POWER choose the adapter.
+/// Numbers of a software adapter say nothing about a GPU. On one, cpu_ms and cpu_roof_pct measure job and roofs by
+/// processor time (on all cores together), which a busy machine disturbs less than the clock. GTCA_ADAPTER, GTCA_BACKEND and GTCA_POWER choose the adapter.
 ///
 /// Examples:
 ///   cargo xtask bench --job lora_forward
@@ -23,7 +23,7 @@ use std::process::Command;
 pub(crate) struct Options {
     #[command(flatten)]
     driver: driver::Options,
-    /// Only jobs whose name contains this, for example `lora` or `encode`
+    /// Only jobs whose name and shape contain this, for example `encode` or `lora_forward 32x256x768,r=16`
     #[arg(long, value_name = "PART")]
     job: Option<String>,
     /// Timed repetitions of each job and roof, after two warm-ups
