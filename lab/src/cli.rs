@@ -41,7 +41,8 @@ pub struct Arguments {
     /// Climate codes that mean "no data", beside 0.
     #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "32")]
     pub no_data: Vec<u8>,
-    /// At most this many splits of each protocol.
+    /// At most this many splits of each protocol; all for real data, 1 for the synthetic world, whose repetitions are
+    /// the seeds.
     #[arg(long, value_name = "N")]
     pub splits: Option<usize>,
     /// A few steps on few splits: shows that everything runs; the numbers mean nothing.
@@ -85,7 +86,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         grid,
         seed: arguments.seed,
         seeds,
-        most_splits: arguments.splits.unwrap_or(if arguments.quick { 1 } else { usize::MAX }),
+        most_splits: arguments.splits.unwrap_or(if arguments.quick || world.is_some() {
+            1
+        } else {
+            usize::MAX
+        }),
         config: if arguments.quick { Config::quick() } else { Config::default() },
     };
     let gpu = Gpu::open_blocking(&OpenOptions::default())?;

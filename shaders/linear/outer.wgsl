@@ -1,7 +1,7 @@
 // First stage of dW: partial[chunk, n, k] = Σ_{row in chunk} dy[row, n] · x[row, k].
 //
 // dy: [rows, outputs]; x: [rows, inputs]; partial: [chunks, outputs, inputs], contiguous.
-// One invocation per (chunk, n, 4 inputs); loops chunk_rows, upwards, with fma.
+// One invocation per (chunk, 4 outputs, 4 inputs); loops chunk_rows, upwards, with fma.
 // Chunks count from row 0 of the batch. Twin: `outer` in src/linear/twin.rs.
 
 #import common/view
@@ -31,28 +31,43 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(group, groups) * 64u + lane;
-    let quads = (params.inputs + 3u) / 4u;
-    let line = index / quads; // chunk · outputs + n
-    let chunk = line / params.outputs;
-    let output = line - chunk * params.outputs;
-    let input = (index - line * quads) * 4u;
+    let input_tiles = (params.inputs + 3u) / 4u;
+    let output_tiles = (params.outputs + 3u) / 4u;
+    let line = index / input_tiles; // chunk · output tiles + output tile
+    let chunk = line / output_tiles;
+    let first_output = (line - chunk * output_tiles) * 4u;
+    let first_input = (index - line * input_tiles) * 4u;
     let first = chunk * params.chunk_rows;
     if first >= params.rows {
         return;
     }
     let end = min(first + params.chunk_rows, params.rows);
-    let last = params.inputs - 1u;
-    var sums = vec4<f32>(0.0);
+    // Outputs and inputs past the end repeat the last one; they are not stored.
+    let steps = vec4<u32>(0u, 1u, 2u, 3u);
+    let output = min(vec4<u32>(first_output) + steps, vec4<u32>(params.outputs - 1u));
+    let input = min(vec4<u32>(first_input) + steps, vec4<u32>(params.inputs - 1u));
+    var sum0 = vec4<f32>(0.0);
+    var sum1 = vec4<f32>(0.0);
+    var sum2 = vec4<f32>(0.0);
+    var sum3 = vec4<f32>(0.0);
     for (var row = first; row < end; row++) {
-        let at = row_start(params.x, row);
-        // Inputs past the end repeat the last one; they are not stored.
-        let inputs = vec4<f32>(x[at + input], x[at + min(input + 1u, last)], x[at + min(input + 2u, last)], x[at + min(input + 3u, last)]);
-        sums = fma(vec4<f32>(dy[row_start(params.dy, row) + output]), inputs, sums);
+        let x_at = input + vec4<u32>(row_start(params.x, row));
+        let dy_at = output + vec4<u32>(row_start(params.dy, row));
+        let inputs = vec4<f32>(x[x_at.x], x[x_at.y], x[x_at.z], x[x_at.w]);
+        sum0 = fma(vec4<f32>(dy[dy_at.x]), inputs, sum0);
+        sum1 = fma(vec4<f32>(dy[dy_at.y]), inputs, sum1);
+        sum2 = fma(vec4<f32>(dy[dy_at.z]), inputs, sum2);
+        sum3 = fma(vec4<f32>(dy[dy_at.w]), inputs, sum3);
     }
-    let at = params.partial_start + line * params.inputs + input;
-    for (var j = 0u; j < 4u; j++) {
-        if input + j < params.inputs {
-            partials[at + j] = sums[j];
+    let sums = array<vec4<f32>, 4>(sum0, sum1, sum2, sum3);
+    for (var i = 0u; i < 4u; i++) {
+        if first_output + i < params.outputs {
+            let at = params.partial_start + (chunk * params.outputs + first_output + i) * params.inputs + first_input;
+            for (var j = 0u; j < 4u; j++) {
+                if first_input + j < params.inputs {
+                    partials[at + j] = sums[i][j];
+                }
+            }
         }
     }
 }

@@ -160,7 +160,7 @@ pub(super) fn outer(
             chunk_rows: chunks.rows,
             pad: [0; 3],
         };
-        let lines = u64::from(filled.end - filled.start) * u64::from(outputs);
+        let lines = u64::from(filled.end - filled.start) * u64::from(outputs.div_ceil(4));
         recorder.dispatch(&Dispatch {
             kernel: &OUTER,
             flags: &[],
