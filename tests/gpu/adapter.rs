@@ -268,6 +268,7 @@ fn twenty_repeats_give_the_same_bits() {
     }
 }
 
+#[cfg(feature = "safetensors")]
 #[test]
 fn a_saved_adapter_comes_back_bit_for_bit_and_a_wrong_file_changes_nothing() {
     let Some(gpu) = gpu() else { return };

@@ -45,8 +45,8 @@ pub(super) fn whole(
         let mut part: Vec<usize> = Vec::new();
         for g in &groups {
             let too_big = (part.len() + g.len()) as f64 > OVERFLOW * want;
-            if (part.len() as f64) < want && !(too_big && !part.is_empty()) && part.len() + g.len() < of.len()
-            {
+            let leaves_some = part.len() + g.len() < of.len();
+            if (part.len() as f64) < want && leaves_some && (part.is_empty() || !too_big) {
                 part.extend_from_slice(g);
             }
         }
