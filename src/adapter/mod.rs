@@ -10,8 +10,8 @@
 //! the embedder's loss, then [`GtcaAdapter::backward_layer`] at each layer and
 //! [`GtcaAdapter::backward_condition`]. What the backward needs is kept in a [`Tape`]; one adapter may have many.
 //!
-//! Formulas live in the rooms [`encode`](crate::encode), [`linear`](crate::linear), [`gate`](crate::gate) and
-//! [`lora`](crate::lora). Tests: `tests/gpu/adapter.rs`.
+//! Formulas live in the rooms [`encode`], [`linear`], [`gate`] and
+//! [`lora`]. Tests: `tests/gpu/adapter.rs`.
 
 #[cfg(feature = "safetensors")]
 mod file;
