@@ -4,7 +4,7 @@ use crate::data::{Dataset, Task};
 use crate::report::{self, ModelResult, MuPoint, Results, SplitResult};
 use crate::splits::{ProtocolSplits, Split, splits};
 use crate::sweep::{Perturbations, WrongMetadata, score, sensitivity};
-use crate::synthetic::{Known, Law, World};
+use crate::synthetic::{Known, Law, Seen, World};
 use crate::train::{
     Backbone, ConcatScale, Config, Features, Gtca, Kind, Material, Outcome, Part, Plain, record,
 };
@@ -62,7 +62,7 @@ impl Run<'_> {
         let total =
             protocols.iter().map(|protocol| protocol.splits.len()).sum::<usize>() * self.seeds as usize;
         let bar = ProgressBar::new(total as u64).with_style(style());
-        let fingerprint = self.fingerprint();
+        let fingerprint = self.fingerprint(gpu);
         for seed in (0..u64::from(self.seeds)).map(|i| self.seed + i) {
             for split in protocols.iter().flat_map(|protocol| &protocol.splits) {
                 bar.set_message(format!("{} {}, seed {seed}", split.protocol.name(), split.name));
@@ -105,9 +105,10 @@ impl Run<'_> {
         }
     }
 
-    /// Names data, task and configuration: a stored split of another one is not used.
-    fn fingerprint(&self) -> u64 {
-        let text = format!("{} {:?} {} {:?}", self.task.name, self.config, self.seed, self.grid.is_some());
+    /// Names data, task, configuration and device: a stored split of another one is not used.
+    fn fingerprint(&self, gpu: &Gpu) -> u64 {
+        let (task, config, seed, grid) = (&self.task.name, &self.config, self.seed, self.grid.is_some());
+        let text = format!("{task} {config:?} {seed} {grid} {gpu}");
         data::fnv64(&[
             &self.data.fingerprint.to_le_bytes(),
             text.as_bytes(),
@@ -276,6 +277,10 @@ impl Case<'_> {
     /// What could be known: the posteriors of the synthetic world, and of its biased sample.
     fn posteriors(&self, world: &World) -> Result<Vec<ModelResult>, Error> {
         let none = Outcome { best_step: 0, validation_nll: 0.0 };
+        let data = self.run.data;
+        let step = data.steps * data.channels.len();
+        let series = |&row: &usize| &data.series[self.run.task.rows[row] * step..][..step];
+        let seen: Vec<Seen> = self.rows.iter().map(|row| world.look(series(row))).collect();
         let mut models = Vec::new();
         for (name, law, knows) in [
             ("Bayes p(y|x)", Law::World, false),
@@ -283,7 +288,7 @@ impl Case<'_> {
             ("Bayes of the sample", Law::Sample, true),
         ] {
             let start = Instant::now();
-            let logits = |records: &Records| self.posterior(world, records, law, knows);
+            let logits = |records: &Records| posterior(world, &seen, records, law, knows);
             let wrong = if knows { &self.wrong[..] } else { &[] };
             let variants: Vec<_> =
                 wrong.iter().map(|wrong| (wrong.name.clone(), logits(&wrong.host))).collect();
@@ -291,23 +296,21 @@ impl Case<'_> {
         }
         Ok(models)
     }
+}
 
-    fn posterior(&self, world: &World, records: &Records, law: Law, knows: bool) -> Vec<f32> {
-        let data = self.run.data;
-        let step = data.steps * data.channels.len();
-        let mut logits = Vec::new();
-        for (sample, &row) in self.rows.iter().enumerate() {
-            let record = records.get(sample);
-            let place = match (record.lat_deg, record.lon_deg) {
-                (Some(lat_deg), Some(lon_deg)) => Some(data::Place { lat_deg, lon_deg }),
-                _ => None,
-            };
-            let known = Known { place, month: record.month.map(|month| month as u32) };
-            let known = if knows { known } else { Known::default() };
-            let series = &data.series[self.run.task.rows[row] * step..][..step];
-            // Far below every score's clip; a probability of 0 has no logarithm.
-            logits.extend(world.posterior(series, known, law).map(|p| p.max(1e-30).ln() as f32));
-        }
-        logits
+/// Log posteriors of what was seen, under records where `knows`.
+fn posterior(world: &World, seen: &[Seen], records: &Records, law: Law, knows: bool) -> Vec<f32> {
+    let mut logits = Vec::new();
+    for (sample, seen) in seen.iter().enumerate() {
+        let record = records.get(sample);
+        let place = match (record.lat_deg, record.lon_deg) {
+            (Some(lat_deg), Some(lon_deg)) => Some(data::Place { lat_deg, lon_deg }),
+            _ => None,
+        };
+        let known = Known { place, month: record.month.map(|month| month as u32) };
+        let known = if knows { known } else { Known::default() };
+        // Far below every score's clip; a probability of 0 has no logarithm.
+        logits.extend(world.posterior(seen, known, law).map(|p| p.max(1e-30).ln() as f32));
     }
+    logits
 }

@@ -17,7 +17,7 @@ mod posterior;
 mod sample;
 mod spectra;
 
-pub use posterior::{Known, Law};
+pub use posterior::{Known, Law, Seen};
 
 use crate::data::{ClimateGrid, Place};
 use crate::draw::{Draws, Purpose};

@@ -21,6 +21,10 @@ pub struct Known {
     pub month: Option<u32>,
 }
 
+/// What a series says: its log density in every state, up to a constant.
+#[derive(Debug, Clone)]
+pub struct Seen(Vec<f64>);
+
 /// p(y, zone, hemisphere) under both laws: `[law][hemisphere][zone][class]`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Joint([[[[f64; CLASSES.len()]; ZONES]; 2]; 2]);
@@ -52,16 +56,21 @@ impl World {
         self.class_weights(zone, tile, law).map(|w| weight * w)
     }
 
-    /// p(y | x, what is known) for `series` of `[STEPS, CHANNELS]`, NaN = not observed.
-    pub fn posterior(&self, series: &[f32], known: Known, law: Law) -> [f64; CLASSES.len()] {
-        let likelihood = self.spectra.log_likelihoods(series);
+    /// Looks at a series of `[STEPS, CHANNELS]`, NaN = not observed, once for all posteriors.
+    pub fn look(&self, series: &[f32]) -> Seen {
+        Seen(self.spectra.log_likelihoods(series))
+    }
+
+    /// p(y | x, what is known).
+    pub fn posterior(&self, seen: &Seen, known: Known, law: Law) -> [f64; CLASSES.len()] {
+        let likelihood = &seen.0;
         let months = known.month.map_or(0..12, |m| m as usize - 1..m as usize);
         let top = likelihood.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let mut posterior = self.accumulate(&likelihood, known, law, months.clone(), top);
+        let mut posterior = self.accumulate(likelihood, known, law, months.clone(), top);
         if posterior.iter().sum::<f64>() < 1e-280 {
             // The states allowed are so unlikely that they vanish beside the best: scale by the best of them.
-            let top = self.best_allowed(&likelihood, known, months.clone());
-            posterior = self.accumulate(&likelihood, known, law, months, top);
+            let top = self.best_allowed(likelihood, known, months.clone());
+            posterior = self.accumulate(likelihood, known, law, months, top);
         }
         let total: f64 = posterior.iter().sum();
         posterior.map(|p| p / total)

@@ -74,17 +74,24 @@ impl World {
         ]
     }
 
-    /// Probability of every cell up to a constant.
+    /// Running sums of the cells' probabilities, up to a constant.
     pub(super) fn cell_sums(&self, law: Law) -> Vec<f64> {
         let weight = |cell: usize| match self.zone(geography::centre(cell)) {
             Some(zone) => self.cell_weights(cell, zone, law).iter().sum(),
             None => 0.0,
         };
-        (0..self.grid().codes.len()).map(weight).collect()
+        let mut sum = 0.0;
+        let running = |cell| {
+            sum += weight(cell);
+            sum
+        };
+        (0..self.grid().codes.len()).map(running).collect()
     }
 
-    pub(super) fn draw_place(&self, cells: &[f64], draw: &mut Draws) -> Place {
-        geography::within(draw.weighted(cells), draw.uniform(), draw.uniform())
+    pub(super) fn draw_place(&self, cell_sums: &[f64], draw: &mut Draws) -> Place {
+        let total = cell_sums.last().expect("a grid has cells");
+        let goal = draw.uniform() * total;
+        geography::within(cell_sums.partition_point(|&sum| sum <= goal), draw.uniform(), draw.uniform())
     }
 
     /// Month, class and spectrum at a place on land.

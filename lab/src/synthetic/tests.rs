@@ -21,7 +21,7 @@ fn accuracy(world: &World, data: &Dataset, law: Law, with_metadata: bool) -> (f6
     let (mut hits, mut promised) = (0.0, 0.0);
     for (i, &label) in labels.iter().enumerate() {
         let m = if with_metadata { known(data, i) } else { Known::default() };
-        let p = world.posterior(row(data, i), m, law);
+        let p = world.posterior(&world.look(row(data, i)), m, law);
         hits += f64::from(u8::from(argmax(&p) == label as usize));
         promised += p[argmax(&p)];
     }
@@ -38,16 +38,16 @@ fn posteriors_sum_to_one_whatever_is_known() {
         let sea = Known { place: Some(ocean), month: None };
         for known in [m, Known::default(), Known { month: None, ..m }, Known { place: None, ..m }, sea] {
             for law in [Law::World, Law::Sample] {
-                let p = world.posterior(row(&data, i), known, law);
+                let p = world.posterior(&world.look(row(&data, i)), known, law);
                 assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-12 && p.iter().all(|v| *v >= 0.0), "{p:?}");
             }
         }
     }
     let far_off = vec![40.0; STEPS * CHANNELS.len()];
-    let p = world.posterior(&far_off, known(&data, 0), Law::World);
+    let p = world.posterior(&world.look(&far_off), known(&data, 0), Law::World);
     assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-12, "a spectrum far from all still has a posterior");
     let clouds = vec![f32::NAN; STEPS * CHANNELS.len()];
-    let p = world.posterior(&clouds, known(&data, 0), Law::World);
+    let p = world.posterior(&world.look(&clouds), known(&data, 0), Law::World);
     let zone = data.samples[0].climate_zone.unwrap() as usize - 1;
     let prior = spectra::CLASS_GIVEN_ZONE[zone];
     assert!(p.iter().zip(prior).all(|(p, q)| (p - q).abs() < 1e-12), "without observations the prior speaks");
@@ -71,10 +71,10 @@ fn without_bias_the_sample_knows_no_more_than_the_world() {
     let data = world.dataset();
     let mut largest: f64 = 0.0;
     for i in 0..100 {
-        let world_says = world.posterior(row(&data, i), known(&data, i), Law::World);
-        let sample_says = world.posterior(row(&data, i), known(&data, i), Law::Sample);
+        let world_says = world.posterior(&world.look(row(&data, i)), known(&data, i), Law::World);
+        let sample_says = world.posterior(&world.look(row(&data, i)), known(&data, i), Law::Sample);
         assert!(world_says.iter().zip(&sample_says).all(|(a, b)| (a - b).abs() < 1e-12));
-        let bent = biased.posterior(row(&data, i), known(&data, i), Law::Sample);
+        let bent = biased.posterior(&biased.look(row(&data, i)), known(&data, i), Law::Sample);
         largest = world_says.iter().zip(&bent).fold(largest, |m, (a, b)| m.max((a - b).abs()));
     }
     assert!(largest > 0.2, "bias must change posteriors, largest change {largest}");
@@ -99,14 +99,21 @@ fn rejection_sample(world: &World, count: usize, draw: &mut Draws) -> Vec<sample
 
 /// A posterior is right iff, over draws from its own law, p(y) averages to the share of y, also where p is weighted
 /// by any function of what is known: here by itself.
-fn check_calibration(world: &World, draws: &[sample::Drawn], law: Law, what: &str, mask: fn(Known) -> Known) {
+fn check_calibration(
+    world: &World,
+    draws: &[(Seen, sample::Drawn)],
+    law: Law,
+    what: &str,
+    mask: fn(Known) -> Known,
+) {
     let n = draws.len() as f64;
+    let known = |drawn: &sample::Drawn| mask(Known { place: Some(drawn.place), month: Some(drawn.month) });
+    let posteriors: Vec<_> = draws.iter().map(|(seen, d)| world.posterior(seen, known(d), law)).collect();
     for class in 0..CLASSES.len() {
         for power in [0, 1] {
             let (mut sum, mut square) = (0.0, 0.0);
-            for drawn in draws {
-                let m = mask(Known { place: Some(drawn.place), month: Some(drawn.month) });
-                let p = world.posterior(&drawn.series, m, law)[class];
+            for ((_, drawn), posterior) in draws.iter().zip(&posteriors) {
+                let p = posterior[class];
                 let gap = (f64::from(u8::from(drawn.class == class)) - p) * p.powi(power);
                 sum += gap;
                 square += gap * gap;
@@ -131,10 +138,11 @@ fn the_closed_forms_agree_with_monte_carlo() {
         .map(|_| world.draw_at(world.draw_place(&cells, &mut draw), Law::World, &mut draw))
         .collect();
     let of_sample = rejection_sample(&world, 2000, &mut draw);
-    for (law, draws) in [(Law::World, &of_world), (Law::Sample, &of_sample)] {
-        check_calibration(&world, draws, law, "x and m", |m| m);
-        check_calibration(&world, draws, law, "x alone", |_| Known::default());
-        check_calibration(&world, draws, law, "x and month", |m| Known { place: None, ..m });
+    for (law, draws) in [(Law::World, of_world), (Law::Sample, of_sample)] {
+        let draws: Vec<_> = draws.into_iter().map(|drawn| (world.look(&drawn.series), drawn)).collect();
+        check_calibration(&world, &draws, law, "x and m", |m| m);
+        check_calibration(&world, &draws, law, "x alone", |_| Known::default());
+        check_calibration(&world, &draws, law, "x and month", |m| Known { place: None, ..m });
     }
 }
 

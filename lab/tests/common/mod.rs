@@ -100,11 +100,11 @@ pub(crate) fn real_data(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    skip(name);
+    skip(&format!("no {name} in GTCA_DATA"));
     None
 }
 
 #[allow(clippy::print_stderr, reason = "a skipped test says so")]
-fn skip(name: &str) {
-    eprintln!("skipped: no {name} in GTCA_DATA");
+pub(crate) fn skip(why: &str) {
+    eprintln!("skipped: {why}");
 }
