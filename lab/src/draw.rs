@@ -1,48 +1,39 @@
-//! Random draws that depend on a seed and a purpose only, from the library's counter-based generator.
+//! Random draws that depend on a seed and a purpose only.
 
-use gtca::common::rng::draw4;
-
-/// What a stream of draws is for; two purposes never share numbers, nor with those of the kernels, which count from 0.
+/// What a stream of draws is for; two purposes never share numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Purpose {
     /// Test and validation parts.
-    Splits = 0x6c61_6201,
+    Splits = 1,
     /// The synthetic world's parameters.
-    World = 0x6c61_6202,
+    World = 2,
     /// Samples of the synthetic world.
-    Samples = 0x6c61_6203,
+    Samples = 3,
     /// Initial values and batches of a training.
-    Training = 0x6c61_6204,
+    Training = 4,
 }
 
 /// A stream of random numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Draws {
-    seed: u64,
-    purpose: u32,
-    stream: u64,
-    /// Numbers of 64 bits taken so far; every counter gives two.
-    taken: u64,
-    spare: u64,
+    state: u64,
 }
 
 impl Draws {
     /// The stream `stream` of a purpose under a seed.
     pub(crate) fn new(seed: u64, purpose: Purpose, stream: u64) -> Self {
-        Self { seed, purpose: purpose as u32, stream, taken: 0, spare: 0 }
+        let mut this = Self { state: seed ^ ((purpose as u64) << 56) };
+        this.state ^= this.word().rotate_left(17) ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        this.word();
+        this
     }
 
     fn word(&mut self) -> u64 {
-        let block = self.taken / 2;
-        let second = self.taken % 2 == 1;
-        self.taken += 1;
-        if second {
-            return self.spare;
-        }
-        let [a, b, c, d] = draw4(self.seed, self.purpose, self.stream, block as u32, (block >> 32) as u32);
-        self.spare = u64::from(c) << 32 | u64::from(d);
-        u64::from(a) << 32 | u64::from(b)
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 
     /// Uniform in [0, 1), 53 bits.

@@ -101,8 +101,8 @@ fn check_ids(
         }
     }
     for (row, &id) in arrays.column(&id_name).unwrap_or(&[]).iter().enumerate() {
-        let is_id = id.fract() == 0.0 && id >= 0.0;
-        if !(table.text(row, label).is_empty() || (is_id && agrees(row, id as i64))) {
+        let fits = id.fract() == 0.0 && id >= 0.0 && agrees(row, id as i64);
+        if !fits && !table.text(row, label).is_empty() {
             let rule = format!("column {id_name}, row {}: {id} {}", row + 1, disagreement(row));
             return Err(Error::file(&arrays.path, rule));
         }

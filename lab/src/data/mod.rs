@@ -1,6 +1,6 @@
 //! A data set in memory: samples, series, tasks, folds and wrong places, from a folder or from the synthetic world.
 //!
-//! The folder format is described in the lab's README: `dataset.json`, `samples.csv` and the series array are
+//! The folder format is described in the README: `dataset.json`, `samples.csv` and the series array are
 //! required, `splits.csv` and `conflict.csv` are not, nor is any metadata column but the coordinates.
 
 mod arrays;

@@ -44,9 +44,9 @@ pub(super) fn whole(
         draw.shuffle(&mut groups);
         let mut part: Vec<usize> = Vec::new();
         for g in &groups {
-            let too_big = (part.len() + g.len()) as f64 > OVERFLOW * want;
-            let leaves_some = part.len() + g.len() < of.len();
-            if (part.len() as f64) < want && leaves_some && (part.is_empty() || !too_big) {
+            let grown = part.len() + g.len();
+            let fits = part.is_empty() || grown as f64 <= OVERFLOW * want;
+            if (part.len() as f64) < want && fits && grown < of.len() {
                 part.extend_from_slice(g);
             }
         }
