@@ -27,6 +27,9 @@ fn with_imports(name: &str, seen: &mut BTreeSet<String>, out: &mut String) {
 /// What a kernel gives to `records/load`.
 const RECORD_WORD: &str = "fn record_word(word: u32, sample: u32) -> u32 { return word ^ sample; }";
 
+/// What a kernel gives to `common/cells`.
+const SUMS: &str = "@group(0) @binding(0) var<storage, read_write> sums: array<atomic<u32>>;";
+
 #[test]
 fn every_shared_file_parses_and_validates_with_its_imports() {
     for room in ["common", "records"] {
@@ -37,6 +40,9 @@ fn every_shared_file_parses_and_validates_with_its_imports() {
             with_imports(&name, &mut BTreeSet::new(), &mut text);
             if text.contains("record_word(") {
                 text.push_str(RECORD_WORD);
+            }
+            if text.contains("&sums[") {
+                text.push_str(SUMS);
             }
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
