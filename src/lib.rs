@@ -49,3 +49,8 @@ pub mod sensitivity;
 
 pub use error::Error;
 pub use wgpu;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
