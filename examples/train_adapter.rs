@@ -1,5 +1,4 @@
 //! Trains an adapter on generated images whose labels swap their meaning between summer and winter.
-//! `GTCA_QUICK=1` takes 30 steps instead of 150.
 #![expect(clippy::print_stdout, reason = "an example shows what it did")]
 
 use gtca::adapter::{AdapterDesc, BackwardLayer, Condition, GtcaAdapter, LayerDesc};
@@ -10,17 +9,15 @@ use gtca::optim::{AdamW, AdamWDesc, Slot};
 use gtca::records::{RECORD_WORDS, Record, Records};
 use gtca::{Error, common::rng, encode, gate::Mu};
 
-/// Images; the first half is for training, the second for the accuracy.
-const ROWS: u32 = 512;
+const ROWS: u32 = 512; // images; the first half trains, the second tells the accuracy
 const WIDTH: u32 = 16;
 const CLASSES: u32 = 2;
 
-/// Numbers from -1 to 1, others for each `stream`.
 fn uniform(stream: u32, count: u32) -> Vec<f32> {
     (0..count).map(|i| 2.0 * rng::uniform01(rng::draw4(7, stream, i.into(), 0, 0)[0]) - 1.0).collect()
 }
 
-async fn train(gpu: &Gpu, steps: u32) -> Result<(), Error> {
+async fn train(gpu: &Gpu) -> Result<(), Error> {
     // The label is the sign of an image's first feature; from October to March, the opposite.
     let x = uniform(1, ROWS * WIDTH);
     let months: Vec<_> = uniform(2, ROWS).iter().map(|u| (6.0 * (u + 1.0)) as i32 % 12 + 1).collect();
@@ -32,19 +29,16 @@ async fn train(gpu: &Gpu, steps: u32) -> Result<(), Error> {
     let half = ROWS as usize / 2;
     let valid: Vec<f32> = (0..ROWS).map(|i| if i < ROWS / 2 && i % 4 == 0 { 0.0 } else { 1.0 }).collect();
     let known = [&truth[..half], &vec![IGNORE; half]].concat();
-
     // The frozen model, y = x Wᵀ and logits = y Hᵀ, with an adapter at its first layer.
     let linear = |inputs, outputs| Linear::new(&LinearDesc { inputs, outputs, ..Default::default() });
     let (layer, head) = (linear(WIDTH, WIDTH)?, linear(WIDTH, CLASSES)?);
     let layers = vec![LayerDesc { inputs: WIDTH, outputs: WIDTH, rank: 4 }];
     let desc = AdapterDesc { layers, hidden: 32, alpha: 4.0, ..Default::default() };
     let adapter = GtcaAdapter::new(gpu, encode::Plan::gtca(&encode::IdTables::default())?, &desc, 42)?;
-
     let (gradient, theta, tape) = (adapter.gradients(), adapter.values(), adapter.tape(ROWS, 1));
     let [m, v] = ["m", "v"].map(|moment| gpu.zeros(moment, u64::from(theta.width()) * 4));
     let [m, v] = [&m, &v].map(|moment| View::vector(moment, theta.width()));
     let optimiser = AdamW::new(&AdamWDesc::default())?;
-
     let values = [x, valid, uniform(3, WIDTH * WIDTH), uniform(4, CLASSES * WIDTH)];
     let [x, valid, w, h] = values.map(|values| gpu.upload("values", &values));
     let [known, words] = [&known, records.words()].map(|words| gpu.upload("words", words));
@@ -55,7 +49,6 @@ async fn train(gpu: &Gpu, steps: u32) -> Result<(), Error> {
     let pass = [WIDTH, WIDTH, CLASSES, CLASSES, 1].map(|n| (gpu.zeros("pass", u64::from(ROWS * n) * 4), n));
     let [y, dy, logits, dz, loss] = pass.each_ref().map(|(buffer, n)| View::matrix(buffer, ROWS, *n));
     let loss = View::vector(loss.buffer, 1);
-
     let (mode, lambda, bias, pre) = (Mode::Overwrite, Knob::Host(1.0), None, None);
     let condition = |mu| Condition { records, validity, mu: Mu::Knob(Knob::Host(mu)) };
     let forward = |recorder: &mut Recorder<'_>, mu| {
@@ -71,7 +64,7 @@ async fn train(gpu: &Gpu, steps: u32) -> Result<(), Error> {
     let (class_weights, per_row, status) = (None, None, None);
     let ce =
         CrossEntropy { logits, labels, class_weights, ignore, loss, per_row, dlogits, scale, mode, status };
-    for step in 1..=steps {
+    for step in 1..=150 {
         let mut commands = gpu.encoder();
         let mut to = gpu.recorder(&mut commands);
         forward(&mut to, 1.0)?;
@@ -106,6 +99,5 @@ fn main() -> Result<(), Error> {
         }
         gpu => gpu?,
     };
-    let quick = std::env::var("GTCA_QUICK") == Ok("1".into());
-    pollster::block_on(train(&gpu, if quick { 30 } else { 150 }))
+    pollster::block_on(train(&gpu))
 }

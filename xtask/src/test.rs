@@ -82,7 +82,7 @@ fn programs(suite: &mut Suite) -> Result<(), Failure> {
     let programs = process::dev_programs()?;
     for name in examples {
         let mut example = process::command(programs.join("examples").join(&name));
-        suite.step(&format!("example {name}"), example.env("GTCA_QUICK", "1").env(REQUIRE.0, REQUIRE.1))?;
+        suite.step(&format!("example {name}"), example.env(REQUIRE.0, REQUIRE.1))?;
     }
     if !lab {
         println!("\n== lab, quick: left out, the lab has no command line yet");
