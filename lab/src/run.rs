@@ -41,7 +41,7 @@ pub struct Run<'a> {
     pub config: Config,
 }
 
-/// A seed of a world's grid for the kernels.
+/// A climate grid in the kernels' form.
 ///
 /// # Errors
 /// A grid larger than the kernels take.

@@ -409,12 +409,19 @@ mod tests {
     #[test]
     fn the_xdg_variables_move_the_search() {
         let folders = manifest_folders(|name| match name {
-            "HOME" => Some("/home/a".into()),
+            "HOME" => Some("/users/a".into()),
             "XDG_DATA_DIRS" => Some("/one::/two".into()),
             _ => None,
         });
-        let expected =
-            ["/home/a/.config", "/etc/xdg", "/usr/local/etc", "/etc", "/home/a/.local/share", "/one", "/two"];
+        let expected = [
+            "/users/a/.config",
+            "/etc/xdg",
+            "/usr/local/etc",
+            "/etc",
+            "/users/a/.local/share",
+            "/one",
+            "/two",
+        ];
         assert_eq!(folders, expected.map(|folder| PathBuf::from(folder).join("vulkan/icd.d")));
     }
 
