@@ -69,8 +69,8 @@ pub(super) fn forward(
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let blocks = encoder.plan.layouts().len() as u32;
-    let uncounted = recorder.scratch(u64::from(blocks) * 4);
-    let status = args.status.unwrap_or(View::vector(&uncounted, blocks)).bind(alignment);
+    let uncounted = recorder.scratch(OP, u64::from(blocks) * 4)?;
+    let status = args.status.unwrap_or(uncounted.vector(blocks)).bind(alignment);
     let arena = args.arena.bind(alignment);
     let plan = encoder.words().bind(alignment);
     for range in recorder.gpu().row_chunks(OP, &[args.e], 1)? {
@@ -108,8 +108,8 @@ fn selectors(
     selectors: &View<'_>,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let unused = recorder.scratch(4);
-    let unused = View::vector(&unused, 1).bind(alignment);
+    let unused = recorder.scratch(OP, 4)?;
+    let unused = unused.vector(1).bind(alignment);
     let samples = records.width();
     let bound = records.bind(alignment);
     let blocks = encoder.plan.layouts().len() as u32;
@@ -143,12 +143,12 @@ pub(super) fn backward(
     let alignment = recorder.gpu().alignment();
     let (arena_len, learned) = (encoder.plan.arena_len(), encoder.plan.learned());
     let chunks = Chunks::new(args.de.rows(), arena_len.into());
-    let scratch = recorder.scratch(chunks.bytes(arena_len.into()));
-    let partials = View::matrix(&scratch, chunks.count, arena_len);
+    let scratch = recorder.zeroed_scratch(OP, chunks.bytes(arena_len.into()))?;
+    let partials = scratch.matrix(chunks.count, arena_len);
     for range in recorder.gpu().row_chunks(OP, &[args.de], chunks.rows)? {
         let samples = range.end - range.start;
-        let used = recorder.scratch(u64::from(learned) * u64::from(samples) * 4);
-        let used = View::matrix(&used, learned, samples);
+        let used = recorder.scratch(OP, u64::from(learned) * u64::from(samples) * 4)?;
+        let used = used.matrix(learned, samples);
         selectors(encoder, recorder, &args.records.columns(range.start, samples), &used)?;
         let filled = chunks.of(&range);
         let part = partials.slice_rows(filled.start, filled.end).bind(alignment);

@@ -239,8 +239,8 @@ pub(super) fn dnull(
     let null = null_logits.bind(alignment);
     let width = dgate.width();
     let chunks = Chunks::new(dgate.rows(), width.into());
-    let scratch = recorder.scratch(chunks.bytes(width.into()));
-    let partials = View::matrix(&scratch, chunks.count, width);
+    let scratch = recorder.scratch(OP, chunks.bytes(width.into()))?;
+    let partials = scratch.matrix(chunks.count, width);
     for range in recorder.gpu().row_chunks(OP, &weight.views(&[*dgate]), chunks.rows)? {
         let filled = chunks.of(&range);
         let part = partials.slice_rows(filled.start, filled.end).bind(alignment);

@@ -151,8 +151,8 @@ impl MetadataGate {
                 gpu::dmu(recorder, logits, null_logits, dgates, validity, dmu, mode)
             }
             (Some(dmu), Mu::Knob(_)) => {
-                let scratch = recorder.scratch(logits.rows() * 4);
-                let of_rows = View::tokens(&scratch, [logits.shape[0], logits.shape[1], 1]);
+                let scratch = recorder.scratch(OP, logits.rows() * 4)?;
+                let of_rows = scratch.tokens([logits.shape[0], logits.shape[1], 1]);
                 gpu::dmu(recorder, logits, null_logits, dgates, validity, &of_rows, Mode::Overwrite)?;
                 column_sum(recorder, OP, &of_rows, dmu, mode)
             }

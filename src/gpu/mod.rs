@@ -8,6 +8,7 @@ mod open;
 mod read;
 mod recorder;
 pub(crate) mod reduce;
+mod scratch;
 mod shader;
 mod table;
 pub(crate) mod view;
@@ -21,6 +22,7 @@ pub use table::kernels;
 pub use view::{Dtype, View};
 
 pub(crate) use recorder::{Dispatch, MAX_ITERATIONS};
+pub(crate) use scratch::Scratch;
 pub(crate) use view::{Access, Rows, check_overlap};
 
 use crate::Error;

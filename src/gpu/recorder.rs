@@ -1,8 +1,10 @@
 //! Many dispatches into the embedder's encoder, in one compute pass, with parameter memory of their own.
 
+use super::scratch::{Bump, Source};
 use super::view::Bound;
 use super::{Binding, Gpu, Kernel};
 use crate::Error;
+use std::sync::{Arc, Mutex};
 
 /// Bytes of one page of parameters.
 const PAGE: u64 = 64 * 1024;
@@ -76,6 +78,8 @@ pub struct Recorder<'e> {
     pass: Option<wgpu::ComputePass<'static>>,
     pages: Vec<wgpu::Buffer>,
     used: u64,
+    pub(super) source: Source,
+    pub(super) bump: Arc<Mutex<Bump>>,
 }
 
 /// One dispatch, ready to be recorded.
@@ -96,7 +100,15 @@ pub(crate) struct Dispatch<'a> {
 impl Gpu {
     /// Starts recording into the embedder's encoder.
     pub fn recorder<'e>(&self, encoder: &'e mut wgpu::CommandEncoder) -> Recorder<'e> {
-        Recorder { gpu: self.clone(), encoder, pass: None, pages: Vec::new(), used: PAGE }
+        Recorder {
+            gpu: self.clone(),
+            encoder,
+            pass: None,
+            pages: Vec::new(),
+            used: PAGE,
+            source: Source::Own,
+            bump: Arc::default(),
+        }
     }
 }
 
@@ -106,13 +118,11 @@ impl Recorder<'_> {
         &self.gpu
     }
 
-    /// A zeroed buffer that lives as long as the recorded commands need it.
-    pub(crate) fn scratch(&self, bytes: u64) -> wgpu::Buffer {
-        self.gpu.zeros("gtca scratch", bytes)
-    }
-
     /// Writes zeros over whole words of a buffer.
     pub(crate) fn clear(&mut self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) {
+        if self.is_counting() {
+            return;
+        }
         self.pass = None;
         self.encoder.clear_buffer(buffer, offset, Some(bytes));
     }
@@ -124,6 +134,9 @@ impl Recorder<'_> {
         }
         self.gpu.check_alive()?;
         self.check_dispatch(dispatch)?;
+        if self.is_counting() {
+            return Ok(());
+        }
         let pipeline = self.gpu.pipeline(dispatch.kernel, dispatch.flags, shares_written_buffer(dispatch))?;
         let (page, offset) = self.write_params(op, dispatch.params)?;
         for (at, knob) in dispatch.knobs {
@@ -157,6 +170,11 @@ impl Recorder<'_> {
         pass.set_bind_group(0, &group, &[]);
         pass.dispatch_workgroups(x, y, 1);
         Ok(())
+    }
+
+    /// Only scratch is counted: no command is recorded.
+    fn is_counting(&self) -> bool {
+        matches!(self.source, Source::Counted(_))
     }
 
     fn check_dispatch(&self, dispatch: &Dispatch<'_>) -> Result<(), Error> {

@@ -124,8 +124,8 @@ pub(crate) fn sum_chunks(
 
 /// Records `out = 0`: the sum of no chunks. Unlike a buffer clear it needs no usage but `STORAGE` and minds strides.
 pub(crate) fn zero(recorder: &mut Recorder<'_>, op: &'static str, out: &View<'_>) -> Result<(), Error> {
-    let scratch = recorder.scratch(4);
-    let none = View::matrix(&scratch, 1, 1);
+    let scratch = recorder.scratch(op, 4)?;
+    let none = scratch.matrix(1, 1);
     for rows in recorder.gpu().row_chunks(op, &[*out], 1)? {
         let part = out.slice_rows(rows.start, rows.end);
         sum_chunks(recorder, &none, 0, &part, Mode::Overwrite, (1.0, None))?;
@@ -164,8 +164,8 @@ pub(crate) fn column_sum(
     let alignment = recorder.gpu().alignment();
     let width = x.width();
     let chunks = Chunks::new(x.rows(), width.into());
-    let scratch = recorder.scratch(chunks.bytes(width.into()));
-    let partials = View::matrix(&scratch, chunks.count, width);
+    let scratch = recorder.scratch(op, chunks.bytes(width.into()))?;
+    let partials = scratch.matrix(chunks.count, width);
     for rows in recorder.gpu().row_chunks(op, &[*x], chunks.rows)? {
         let filled = chunks.of(&rows);
         let part = partials.slice_rows(filled.start, filled.end).bind(alignment);

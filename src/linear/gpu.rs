@@ -144,8 +144,8 @@ pub(super) fn outer(
     let (outputs, inputs) = (dy.width(), x.width());
     let width = u64::from(outputs) * u64::from(inputs);
     let chunks = Chunks::new(dy.rows(), width);
-    let scratch = recorder.scratch(chunks.bytes(width));
-    let partials = View::matrix(&scratch, chunks.count, outputs * inputs);
+    let scratch = recorder.scratch(OP, chunks.bytes(width))?;
+    let partials = scratch.matrix(chunks.count, outputs * inputs);
     for range in recorder.gpu().row_chunks(OP, &[*dy, *x], chunks.rows)? {
         let filled = chunks.of(&range);
         let part = partials.slice_rows(filled.start, filled.end).bind(alignment);

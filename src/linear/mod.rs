@@ -158,8 +158,8 @@ impl Linear {
         let mut dy = args.dy;
         if let Some(pre) = &args.pre {
             let rows = dy.rows() as u32;
-            scratch = recorder.scratch(dy.rows() * u64::from(dy.width()) * 4);
-            let dpre = View::matrix(&scratch, rows, dy.width());
+            scratch = recorder.scratch(OP, dy.rows() * u64::from(dy.width()) * 4)?;
+            let dpre = scratch.matrix(rows, dy.width());
             gpu::silu(recorder, pre, Some(&dy), &dpre)?;
             dy = dpre;
         }

@@ -281,8 +281,8 @@ pub(super) fn outer(
     let (rank, width) = (w.rows.width(), v.width());
     let elements = u64::from(rank) * u64::from(width);
     let chunks = Chunks::new(v.rows(), elements);
-    let scratch = recorder.scratch(chunks.bytes(elements));
-    let partials = View::matrix(&scratch, chunks.count, rank * width);
+    let scratch = recorder.scratch(OP, chunks.bytes(elements))?;
+    let partials = scratch.matrix(chunks.count, rank * width);
     let mut views = w.views();
     views.push(*v);
     for range in recorder.gpu().row_chunks(OP, &views, chunks.rows)? {
@@ -342,8 +342,8 @@ pub(super) fn dgate(
         let lines = block.end - block.start;
         let chunks = tokens.div_ceil(GATE_TOKENS);
         let columns = if scalar { 1 } else { rank };
-        let scratch = recorder.scratch(u64::from(chunks) * u64::from(lines) * u64::from(columns) * 4);
-        let partials = View::matrix(&scratch, chunks, lines * columns);
+        let scratch = recorder.scratch(OP, u64::from(chunks) * u64::from(lines) * u64::from(columns) * 4)?;
+        let partials = scratch.matrix(chunks, lines * columns);
         for token in (0..tokens).step_by(cut.tokens as usize) {
             let end = tokens.min(token.saturating_add(cut.tokens));
             let part = partials.slice_rows(token / GATE_TOKENS, end.div_ceil(GATE_TOKENS));
@@ -450,8 +450,8 @@ pub(super) fn dlambda(
     let rank = h.width();
     let size = lambda_rows(h.rows(), rank);
     let chunks = Chunks { rows: size, count: h.rows().div_ceil(size.into()) as u32 };
-    let scratch = recorder.scratch(chunks.bytes(1));
-    let partials = View::matrix(&scratch, chunks.count, 1);
+    let scratch = recorder.scratch(OP, chunks.bytes(1))?;
+    let partials = scratch.matrix(chunks.count, 1);
     let mut views = u.views();
     views.push(*h);
     for range in recorder.gpu().row_chunks(OP, &views, size)? {

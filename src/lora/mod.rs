@@ -30,7 +30,7 @@ pub(crate) use gpu::KERNELS;
 
 use crate::Error;
 use crate::gpu::reduce::zero;
-use crate::gpu::{Access, Dtype, Knob, Mode, Recorder, View, check_overlap};
+use crate::gpu::{Access, Dtype, Knob, Mode, Recorder, Scratch, View, check_overlap};
 
 const OP: &str = "lora";
 /// One loop of a kernel runs over the inputs or the outputs.
@@ -217,7 +217,7 @@ impl Lora {
         let h = match args.h {
             Some(h) => h,
             None => {
-                scratch = recorder.scratch(self.intermediate_bytes(&args.x));
+                scratch = recorder.scratch(OP, self.intermediate_bytes(&args.x))?;
                 self.intermediate(&scratch, &args.x)
             }
         };
@@ -243,7 +243,7 @@ impl Lora {
         let (h_scratch, u_scratch);
         let h = match args.h {
             None if needs_h => {
-                h_scratch = recorder.scratch(self.intermediate_bytes(&args.x));
+                h_scratch = recorder.scratch(OP, self.intermediate_bytes(&args.x))?;
                 let h = self.intermediate(&h_scratch, &args.x);
                 gpu::down(recorder, &args.x, &args.a, &h)?;
                 Some(h)
@@ -252,7 +252,7 @@ impl Lora {
         };
         let u = match args.u {
             None if needs_u => {
-                u_scratch = recorder.scratch(self.intermediate_bytes(&args.x));
+                u_scratch = recorder.scratch(OP, self.intermediate_bytes(&args.x))?;
                 Some(self.intermediate(&u_scratch, &args.x))
             }
             given => given,
@@ -319,9 +319,9 @@ impl Lora {
         x.rows() * u64::from(self.desc.rank) * 4
     }
 
-    fn intermediate<'a>(&self, scratch: &'a wgpu::Buffer, x: &View<'_>) -> View<'a> {
+    fn intermediate<'a>(&self, scratch: &'a Scratch, x: &View<'_>) -> View<'a> {
         let [samples, tokens, _] = x.shape;
-        View::tokens(scratch, [samples, tokens, self.desc.rank])
+        scratch.tokens([samples, tokens, self.desc.rank])
     }
 
     fn check_forward(&self, recorder: &Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {

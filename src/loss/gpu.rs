@@ -113,11 +113,11 @@ const TERMS: u32 = 4;
 
 pub(super) fn cross_entropy(recorder: &mut Recorder<'_>, args: &CrossEntropy<'_>) -> Result<(), Error> {
     let rows = args.logits.rows() as u32;
-    let scratch = recorder.scratch(u64::from(rows) * u64::from(TERMS) * 4);
-    let terms = View::matrix(&scratch, rows, TERMS);
+    let scratch = recorder.scratch(OP, u64::from(rows) * u64::from(TERMS) * 4)?;
+    let terms = scratch.matrix(rows, TERMS);
     cross_entropy_rows(recorder, args, &terms)?;
-    let totals = recorder.scratch(8);
-    let totals = View::vector(&totals, 2);
+    let totals = recorder.scratch(OP, 8)?;
+    let totals = totals.vector(2);
     column_sum(recorder, OP, &terms.columns(0, 2), &totals, Mode::Overwrite)?;
     ratio(recorder, &totals, &args.loss)?;
     match &args.dlogits {
@@ -133,8 +133,8 @@ fn cross_entropy_rows(
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     // Stand-ins for outputs that are not asked for; buffers of their own, since they are declared writable.
-    let (no_status, no_per_row) = (recorder.scratch(4), recorder.scratch(4));
-    let status = args.status.unwrap_or(View::vector(&no_status, 1)).bind(alignment);
+    let (no_status, no_per_row) = (recorder.scratch(OP, 4)?, recorder.scratch(OP, 4)?);
+    let status = args.status.unwrap_or(no_status.vector(1)).bind(alignment);
     let mut flags = Vec::new();
     flags.extend(args.class_weights.map(|_| "WEIGHTED"));
     flags.extend(args.per_row.map(|_| "PER_ROW"));
@@ -146,7 +146,7 @@ fn cross_entropy_rows(
         let weights = args.class_weights.map_or(logits, |weights| weights.bind(alignment));
         let per_row = match &args.per_row {
             Some(view) => view.slice_rows(range.start, range.end).bind(alignment),
-            None => View::vector(&no_per_row, 1).bind(alignment),
+            None => no_per_row.vector(1).bind(alignment),
         };
         let params = RowsParams {
             logits: logits.rows,
@@ -227,10 +227,10 @@ fn ratio(recorder: &mut Recorder<'_>, totals: &View<'_>, out: &View<'_>) -> Resu
 pub(super) fn evidence(recorder: &mut Recorder<'_>, args: &Evidence<'_>) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let rows = args.p.rows() as u32;
-    let scratch = recorder.scratch(u64::from(rows) * 4);
-    let terms = View::matrix(&scratch, rows, 1);
+    let scratch = recorder.scratch(OP, u64::from(rows) * 4)?;
+    let terms = scratch.matrix(rows, 1);
     // Stand-ins for gradients that are not asked for; buffers of their own, since they are declared writable.
-    let (no_dp, no_dq) = (recorder.scratch(4), recorder.scratch(4));
+    let (no_dp, no_dq) = (recorder.scratch(OP, 4)?, recorder.scratch(OP, 4)?);
     let mut flags = Vec::new();
     flags.extend(args.dp.map(|_| "GRADIENT"));
     flags.extend(args.dq.map(|_| "BOTH"));
@@ -243,7 +243,7 @@ pub(super) fn evidence(recorder: &mut Recorder<'_>, args: &Evidence<'_>) -> Resu
             [args.p, args.q, terms].map(|view| view.slice_rows(range.start, range.end).bind(alignment));
         let [dp, dq] = [(args.dp, &no_dp), (args.dq, &no_dq)].map(|(view, unused)| match view {
             Some(view) => view.slice_rows(range.start, range.end).bind(alignment),
-            None => View::vector(unused, 1).bind(alignment),
+            None => unused.vector(1).bind(alignment),
         });
         let params = EvidenceParams {
             p: p.rows,

@@ -92,8 +92,8 @@ pub(super) fn square_norm(
     let chunks: Vec<u32> =
         views.iter().map(|view| elements(view).div_ceil(chunk_len.into()) as u32).collect();
     let total = chunks.iter().sum();
-    let scratch = recorder.scratch(u64::from(total) * 4);
-    let partials = View::vector(&scratch, total);
+    let scratch = recorder.scratch(OP, u64::from(total) * 4)?;
+    let partials = scratch.vector(total);
     let part = partials.bind(alignment);
     let mut start = 0;
     for (view, chunks) in views.iter().zip(chunks) {

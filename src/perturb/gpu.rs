@@ -1,8 +1,8 @@
 //! Recording of the perturbation kernel.
 
-use super::{Args, Plan, STATUS_WORDS};
+use super::{Args, OP, Plan, STATUS_WORDS};
 use crate::Error;
-use crate::gpu::{Binding, Dispatch, Dtype, Kernel, Recorder, Rows, View};
+use crate::gpu::{Binding, Dispatch, Dtype, Kernel, Recorder, Rows};
 use bytemuck::{Pod, Zeroable};
 
 static PERTURB: Kernel = Kernel {
@@ -60,8 +60,8 @@ pub(super) fn perturb(recorder: &mut Recorder<'_>, plan: &Plan, args: &Args<'_>)
     let status = match args.status {
         Some(status) => status,
         None => {
-            ignored = recorder.scratch(u64::from(STATUS_WORDS) * 4);
-            View::vector(&ignored, STATUS_WORDS).of(Dtype::U32)
+            ignored = recorder.scratch(OP, u64::from(STATUS_WORDS) * 4)?;
+            ignored.vector(STATUS_WORDS).of(Dtype::U32)
         }
     };
     // What is not used is bound to the records, which are there in any case.

@@ -2,7 +2,7 @@
 
 use super::{External, Factored, OP, Probe};
 use crate::Error;
-use crate::gpu::{Binding, Dispatch, Kernel, Knob, MAX_ITERATIONS, Mode, Recorder, Rows, View};
+use crate::gpu::{Binding, Dispatch, Kernel, Knob, MAX_ITERATIONS, Mode, Recorder, Rows, Scratch, View};
 use bytemuck::{Pod, Zeroable};
 use std::mem::offset_of;
 use std::ops::Range;
@@ -100,7 +100,7 @@ fn first<'a>(view: &View<'a>, samples: u32) -> View<'a> {
 
 pub(super) fn external(probe: &Probe, recorder: &mut Recorder<'_>, args: &External<'_>) -> Result<(), Error> {
     let [count, samples, _] = args.variants.shape;
-    let unused = recorder.scratch(16);
+    let unused = recorder.scratch(OP, 16)?;
     let mut views = vec![args.base, first(&args.variants, samples)];
     views.extend(args.labels.iter().chain(&args.groups));
     views.extend(args.per_sample.map(|view| first(&view, samples)));
@@ -124,7 +124,7 @@ fn compare(
     recorder: &mut Recorder<'_>,
     args: &External<'_>,
     (ks, rows): (Range<u32>, Range<u32>),
-    unused: &wgpu::Buffer,
+    unused: &Scratch,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let classes = probe.desc.classes;
@@ -134,7 +134,7 @@ fn compare(
     let groups = args.groups.map_or(base, |view| view.slice_rows(rows.start, rows.end).bind(alignment));
     let per_sample = match &args.per_sample {
         Some(view) => cut(view, &ks, &rows).bind(alignment),
-        None => View::vector(unused, 2).bind(alignment),
+        None => unused.vector(2).bind(alignment),
     };
     let sums = args.sums.bind(alignment);
     let slot_words = probe.slot_words();
@@ -194,15 +194,15 @@ pub(super) fn factored(probe: &Probe, recorder: &mut Recorder<'_>, args: &Factor
     let longest = chunks.iter().map(|rows| rows.end - rows.start).max().unwrap_or(0);
     let chunk_bytes = (u64::from(longest) * row_bytes).max(4);
     let together = (SCRATCH_BYTES / chunk_bytes).saturating_sub(1).clamp(1, u64::from(count.max(1))) as u32;
-    let reference = recorder.scratch(chunk_bytes);
-    let moved = recorder.scratch(chunk_bytes * u64::from(together));
+    let reference = recorder.scratch(OP, chunk_bytes)?;
+    let moved = recorder.scratch(OP, chunk_bytes * u64::from(together))?;
     for rows in chunks {
         let length = rows.end - rows.start;
-        let base = View::tokens(&reference, [1, length, probe.desc.classes]);
+        let base = reference.tokens([1, length, probe.desc.classes]);
         logits(recorder, args, (&args.true_gates, 0..1, rows.clone()), &base)?;
         for from in (0..count).step_by(together as usize) {
             let ks = from..count.min(from + together);
-            let variants = View::tokens(&moved, [ks.end - ks.start, length, probe.desc.classes]);
+            let variants = moved.tokens([ks.end - ks.start, length, probe.desc.classes]);
             logits(recorder, args, (&args.gates, ks.clone(), rows.clone()), &variants)?;
             let part = External {
                 base,

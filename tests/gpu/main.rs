@@ -14,5 +14,6 @@ mod loss;
 mod metrics;
 mod optim;
 mod perturb;
+mod scratch;
 mod sensitivity;
 mod support;

@@ -129,14 +129,32 @@ impl Tensors {
         pollster::block_on(self.gpu.read_u32(&self.view(tensor))).unwrap()
     }
 
-    /// Records with `f` and submits.
-    pub fn run(&self, f: impl FnOnce(&mut Recorder<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    /// Records with `f` and submits. In one buffer, ops get poisoned scratch there, no byte more than they asked for.
+    pub fn run(&self, mut f: impl FnMut(&mut Recorder<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        let scratch = match self.layout {
+            Layout::Separate => None,
+            Layout::OneBuffer => Some(self.poisoned_scratch(self.gpu.scratch_bytes(&mut f)?)),
+        };
         let mut encoder = self.gpu.encoder();
         let mut recorder = self.gpu.recorder(&mut encoder);
+        recorder
+            .lend_scratch(scratch.as_ref().map(|(buffer, at, words)| View::vector(buffer, *words).at(*at)))?;
         f(&mut recorder)?;
         drop(recorder);
         self.gpu.submit(encoder)?;
         Ok(())
+    }
+
+    /// In the arena behind the tensors, or where that is full in a buffer of its own.
+    fn poisoned_scratch(&self, bytes: u64) -> (wgpu::Buffer, u64, u32) {
+        let words = bytes.div_ceil(4);
+        let at = self.used.next_multiple_of(256);
+        let poison = vec![POISON; words as usize];
+        if at + words * 4 > self.arena.size() {
+            return (self.gpu.upload("scratch", &poison), 0, words as u32);
+        }
+        self.gpu.queue().write_buffer(&self.arena, at, bytemuck::cast_slice(&poison));
+        (self.arena.clone(), at, words as u32)
     }
 }
 

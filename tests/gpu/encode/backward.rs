@@ -83,6 +83,6 @@ fn accumulation_adds_to_what_is_there() {
     let darena = t.f32([1, 1, 3], &[0.5, 0.25, 0.125]);
     let args =
         Backward { records: t.view(records), de: t.view(de), darena: t.view(darena), mode: Mode::Accumulate };
-    t.run(|recorder| Encoder::new(gpu, plan).backward(recorder, &args)).unwrap();
+    t.run(|recorder| Encoder::new(gpu, plan.clone()).backward(recorder, &args)).unwrap();
     assert_eq!(t.read(darena), [3.5, 0.25, 1.125]);
 }
