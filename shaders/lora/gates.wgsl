@@ -1,5 +1,6 @@
 // Where a row's gates start: gates are stored per sample, rows are counted per token.
-// A scalar gate has rank_stride 0, so that every rank reads the same number. Twin: `GateRows` in src/lora/gpu.rs.
+// A scalar gate has rank_stride 0, so that every rank reads the same number.
+// The importing kernel declares `gate: array<f32>`. Host side: `GateRows` in src/lora/gpu.rs.
 
 #import common/view
 
@@ -21,4 +22,8 @@ fn gate_starts(gates: GateRows, rows: vec4<u32>) -> vec4<u32> {
         gate_start(gates, rows.z),
         gate_start(gates, rows.w),
     );
+}
+
+fn four_gates(at: vec4<u32>) -> vec4<f32> {
+    return vec4<f32>(gate[at.x], gate[at.y], gate[at.z], gate[at.w]);
 }

@@ -10,6 +10,7 @@
 
 #import common/view
 #import lora/gates
+#import lora/tile
 
 struct Params {
     w: Rows,
@@ -53,22 +54,7 @@ fn main(
     let ranks_lower = four_from(first_rank + 4u, params.rank);
     let columns_left = four_from(first_column, params.width);
     let columns_right = four_from(first_column + 4u, params.width);
-    var left0 = vec4<f32>(0.0);
-    var right0 = vec4<f32>(0.0);
-    var left1 = vec4<f32>(0.0);
-    var right1 = vec4<f32>(0.0);
-    var left2 = vec4<f32>(0.0);
-    var right2 = vec4<f32>(0.0);
-    var left3 = vec4<f32>(0.0);
-    var right3 = vec4<f32>(0.0);
-    var left4 = vec4<f32>(0.0);
-    var right4 = vec4<f32>(0.0);
-    var left5 = vec4<f32>(0.0);
-    var right5 = vec4<f32>(0.0);
-    var left6 = vec4<f32>(0.0);
-    var right6 = vec4<f32>(0.0);
-    var left7 = vec4<f32>(0.0);
-    var right7 = vec4<f32>(0.0);
+    var tile = Tile();
     for (var row = first; row < end; row++) {
         let w_row = row_start(params.w, row);
         let w_upper = ranks_upper + w_row;
@@ -77,55 +63,25 @@ fn main(
         var lower = vec4<f32>(w[w_lower.x], w[w_lower.y], w[w_lower.z], w[w_lower.w]);
 #if GATE
         let gate_at = gate_start(params.gates, params.first_row + row);
-        let g_upper = ranks_upper * params.gates.rank_stride + gate_at;
-        upper *= vec4<f32>(gate[g_upper.x], gate[g_upper.y], gate[g_upper.z], gate[g_upper.w]);
-        let g_lower = ranks_lower * params.gates.rank_stride + gate_at;
-        lower *= vec4<f32>(gate[g_lower.x], gate[g_lower.y], gate[g_lower.z], gate[g_lower.w]);
+        upper *= four_gates(ranks_upper * params.gates.rank_stride + gate_at);
+        lower *= four_gates(ranks_lower * params.gates.rank_stride + gate_at);
 #endif
         let v_row = row_start(params.v, row);
         let v_left = columns_left + v_row;
         let left = vec4<f32>(v[v_left.x], v[v_left.y], v[v_left.z], v[v_left.w]);
         let v_right = columns_right + v_row;
         let right = vec4<f32>(v[v_right.x], v[v_right.y], v[v_right.z], v[v_right.w]);
-        left0 = fma(vec4<f32>(upper.x), left, left0);
-        right0 = fma(vec4<f32>(upper.x), right, right0);
-        left1 = fma(vec4<f32>(upper.y), left, left1);
-        right1 = fma(vec4<f32>(upper.y), right, right1);
-        left2 = fma(vec4<f32>(upper.z), left, left2);
-        right2 = fma(vec4<f32>(upper.z), right, right2);
-        left3 = fma(vec4<f32>(upper.w), left, left3);
-        right3 = fma(vec4<f32>(upper.w), right, right3);
-        left4 = fma(vec4<f32>(lower.x), left, left4);
-        right4 = fma(vec4<f32>(lower.x), right, right4);
-        left5 = fma(vec4<f32>(lower.y), left, left5);
-        right5 = fma(vec4<f32>(lower.y), right, right5);
-        left6 = fma(vec4<f32>(lower.z), left, left6);
-        right6 = fma(vec4<f32>(lower.z), right, right6);
-        left7 = fma(vec4<f32>(lower.w), left, left7);
-        right7 = fma(vec4<f32>(lower.w), right, right7);
+        tile_add(&tile, upper, lower, left, right);
     }
-    let line_of = chunk * params.rank + first_rank;
-    let ranks = params.rank - first_rank;
-    store(line_of, first_column, left0, right0);
-    if 1u < ranks { store(line_of + 1u, first_column, left1, right1); }
-    if 2u < ranks { store(line_of + 2u, first_column, left2, right2); }
-    if 3u < ranks { store(line_of + 3u, first_column, left3, right3); }
-    if 4u < ranks { store(line_of + 4u, first_column, left4, right4); }
-    if 5u < ranks { store(line_of + 5u, first_column, left5, right5); }
-    if 6u < ranks { store(line_of + 6u, first_column, left6, right6); }
-    if 7u < ranks { store(line_of + 7u, first_column, left7, right7); }
+    let first_line = chunk * params.rank;
+    tile_store(tile, first_line + first_rank, first_line + params.rank, first_column, params.width);
 }
 
-// Eight columns of a line of the partials, those that exist.
-fn store(line: u32, column: u32, left: vec4<f32>, right: vec4<f32>) {
-    let at = params.partial_start + line * params.width + column;
-    let count = params.width - column;
-    partials[at] = params.scale * left.x;
-    if 1u < count { partials[at + 1u] = params.scale * left.y; }
-    if 2u < count { partials[at + 2u] = params.scale * left.z; }
-    if 3u < count { partials[at + 3u] = params.scale * left.w; }
-    if 4u < count { partials[at + 4u] = params.scale * right.x; }
-    if 5u < count { partials[at + 5u] = params.scale * right.y; }
-    if 6u < count { partials[at + 6u] = params.scale * right.z; }
-    if 7u < count { partials[at + 7u] = params.scale * right.w; }
+// Lines of the partials are (chunk, rank).
+fn line_start(line: u32) -> u32 {
+    return params.partial_start + line * params.width;
+}
+
+fn put(at: u32, sum: f32) {
+    partials[at] = params.scale * sum;
 }

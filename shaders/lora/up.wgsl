@@ -11,6 +11,7 @@
 #import common/numeric
 #import common/view
 #import lora/gates
+#import lora/tile
 
 struct Params {
     h: Rows,
@@ -61,22 +62,7 @@ fn main(
 #endif
     let b_left = four_from(first_column, params.width) + params.b_start;
     let b_right = four_from(first_column + 4u, params.width) + params.b_start;
-    var left0 = vec4<f32>(0.0);
-    var right0 = vec4<f32>(0.0);
-    var left1 = vec4<f32>(0.0);
-    var right1 = vec4<f32>(0.0);
-    var left2 = vec4<f32>(0.0);
-    var right2 = vec4<f32>(0.0);
-    var left3 = vec4<f32>(0.0);
-    var right3 = vec4<f32>(0.0);
-    var left4 = vec4<f32>(0.0);
-    var right4 = vec4<f32>(0.0);
-    var left5 = vec4<f32>(0.0);
-    var right5 = vec4<f32>(0.0);
-    var left6 = vec4<f32>(0.0);
-    var right6 = vec4<f32>(0.0);
-    var left7 = vec4<f32>(0.0);
-    var right7 = vec4<f32>(0.0);
+    var tile = Tile();
     for (var j = 0u; j < params.rank; j++) {
         let l = b_left + j * params.b_stride;
         let left = vec4<f32>(b_t[l.x], b_t[l.y], b_t[l.z], b_t[l.w]);
@@ -85,56 +71,19 @@ fn main(
         var upper = vec4<f32>(h[h_upper.x + j], h[h_upper.y + j], h[h_upper.z + j], h[h_upper.w + j]);
         var lower = vec4<f32>(h[h_lower.x + j], h[h_lower.y + j], h[h_lower.z + j], h[h_lower.w + j]);
 #if GATE
-        let u = gate_upper + j * params.gates.rank_stride;
-        upper *= vec4<f32>(gate[u.x], gate[u.y], gate[u.z], gate[u.w]);
-        let w = gate_lower + j * params.gates.rank_stride;
-        lower *= vec4<f32>(gate[w.x], gate[w.y], gate[w.z], gate[w.w]);
+        upper *= four_gates(gate_upper + j * params.gates.rank_stride);
+        lower *= four_gates(gate_lower + j * params.gates.rank_stride);
 #endif
-        left0 = fma(vec4<f32>(upper.x), left, left0);
-        right0 = fma(vec4<f32>(upper.x), right, right0);
-        left1 = fma(vec4<f32>(upper.y), left, left1);
-        right1 = fma(vec4<f32>(upper.y), right, right1);
-        left2 = fma(vec4<f32>(upper.z), left, left2);
-        right2 = fma(vec4<f32>(upper.z), right, right2);
-        left3 = fma(vec4<f32>(upper.w), left, left3);
-        right3 = fma(vec4<f32>(upper.w), right, right3);
-        left4 = fma(vec4<f32>(lower.x), left, left4);
-        right4 = fma(vec4<f32>(lower.x), right, right4);
-        left5 = fma(vec4<f32>(lower.y), left, left5);
-        right5 = fma(vec4<f32>(lower.y), right, right5);
-        left6 = fma(vec4<f32>(lower.z), left, left6);
-        right6 = fma(vec4<f32>(lower.z), right, right6);
-        left7 = fma(vec4<f32>(lower.w), left, left7);
-        right7 = fma(vec4<f32>(lower.w), right, right7);
+        tile_add(&tile, upper, lower, left, right);
     }
-    store(first_row, first_column, left0, right0);
-    store(first_row + 1u, first_column, left1, right1);
-    store(first_row + 2u, first_column, left2, right2);
-    store(first_row + 3u, first_column, left3, right3);
-    store(first_row + 4u, first_column, left4, right4);
-    store(first_row + 5u, first_column, left5, right5);
-    store(first_row + 6u, first_column, left6, right6);
-    store(first_row + 7u, first_column, left7, right7);
+    tile_store(tile, first_row, params.rows, first_column, params.width);
 }
 
-// Eight columns of a row, those that exist.
-fn store(row: u32, column: u32, left: vec4<f32>, right: vec4<f32>) {
-    if row >= params.rows {
-        return;
-    }
-    let at = row_start(params.y, row) + column;
-    let width = params.width - column;
-    inject(at, left.x);
-    if 1u < width { inject(at + 1u, left.y); }
-    if 2u < width { inject(at + 2u, left.z); }
-    if 3u < width { inject(at + 3u, left.w); }
-    if 4u < width { inject(at + 4u, right.x); }
-    if 5u < width { inject(at + 5u, right.y); }
-    if 6u < width { inject(at + 6u, right.z); }
-    if 7u < width { inject(at + 7u, right.w); }
+fn line_start(row: u32) -> u32 {
+    return row_start(params.y, row);
 }
 
-fn inject(at: u32, sum: f32) {
+fn put(at: u32, sum: f32) {
     let factor = params.lambda * params.scale;
 #if ACCUMULATE
     if !is_zero(factor * sum) {

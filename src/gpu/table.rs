@@ -52,6 +52,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "encode/schemes/year",
     "gate/curve",
     "lora/gates",
+    "lora/tile",
     "perturb/grid",
     "perturb/shift",
     "records/load",
