@@ -7,6 +7,7 @@
 
 #import common/view
 #import gate/curve
+#import gate/weight
 
 struct Params {
     logits: Rows,
@@ -39,11 +40,7 @@ fn main(
     if row >= params.rows {
         return;
     }
-#if ROW_MU
-    let weight = mu[row_start(params.mu_rows, row)] * validity[row_start(params.validity, row)];
-#else
-    let weight = params.mu * validity[row_start(params.validity, row)];
-#endif
+    let weight = row_weight(row);
     let slope = gate_slope(logits[row_start(params.logits, row) + column]);
     let gradient = weight * dgate[row_start(params.dgate, row) + column] * slope;
     let at = row_start(params.out, row) + column;

@@ -8,6 +8,7 @@
 
 #import common/view
 #import gate/curve
+#import gate/weight
 
 struct Params {
     dgate: Rows,
@@ -46,12 +47,7 @@ fn main(
     let end = min(first + params.chunk_rows, params.rows);
     var sum = 0.0;
     for (var row = first; row < end; row++) {
-#if ROW_MU
-        let weight = mu[row_start(params.mu_rows, row)] * validity[row_start(params.validity, row)];
-#else
-        let weight = params.mu * validity[row_start(params.validity, row)];
-#endif
-        sum = fma(1.0 - weight, dgate[row_start(params.dgate, row) + column], sum);
+        sum = fma(1.0 - row_weight(row), dgate[row_start(params.dgate, row) + column], sum);
     }
     partials[params.partial_start + index] = gate_slope(null_logits[params.null_start + column]) * sum;
 }

@@ -7,6 +7,7 @@
 
 #import common/view
 #import gate/curve
+#import gate/weight
 
 struct Params {
     logits: Rows,
@@ -38,11 +39,7 @@ fn main(
     if row >= params.rows {
         return;
     }
-#if ROW_MU
-    let weight = mu[row_start(params.mu_rows, row)] * validity[row_start(params.validity, row)];
-#else
-    let weight = params.mu * validity[row_start(params.validity, row)];
-#endif
+    let weight = row_weight(row);
     let none = gate_curve(null_logits[params.null_start + column]);
     let own = gate_curve(logits[row_start(params.logits, row) + column]);
     out[row_start(params.out, row) + column] = select(fma(weight, own - none, none), none, is_zero(weight));

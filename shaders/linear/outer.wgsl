@@ -43,9 +43,8 @@ fn main(
     }
     let end = min(first + params.chunk_rows, params.rows);
     // Outputs and inputs past the end repeat the last one; they are not stored.
-    let steps = vec4<u32>(0u, 1u, 2u, 3u);
-    let output = min(vec4<u32>(first_output) + steps, vec4<u32>(params.outputs - 1u));
-    let input = min(vec4<u32>(first_input) + steps, vec4<u32>(params.inputs - 1u));
+    let output = four_from(first_output, params.outputs);
+    let input = four_from(first_input, params.inputs);
     var sum0 = vec4<f32>(0.0);
     var sum1 = vec4<f32>(0.0);
     var sum2 = vec4<f32>(0.0);

@@ -42,23 +42,16 @@ fn main(
         return;
     }
     // Rows and outputs past the end repeat the last one; they are not stored.
-    var x_at: array<u32, 4>;
-    var w_at: array<u32, 4>;
-    for (var i = 0u; i < 4u; i++) {
-        x_at[i] = row_start(params.x, min(first_row + i, params.rows - 1u));
-        w_at[i] = params.w_start + min(first_output + i, params.outputs - 1u) * params.w_output_stride;
-    }
+    let x_at = row_starts(params.x, four_from(first_row, params.rows));
+    let w_at = params.w_start + four_from(first_output, params.outputs) * params.w_output_stride;
     var sums: array<vec4<f32>, 4>;
-    for (var i = 0u; i < 4u; i++) {
-        sums[i] = vec4<f32>(0.0);
-    }
     for (var k = 0u; k < params.inputs; k++) {
-        let w_k = k * params.w_input_stride;
-        let weights = vec4<f32>(w[w_at[0] + w_k], w[w_at[1] + w_k], w[w_at[2] + w_k], w[w_at[3] + w_k]);
-        sums[0] = fma(vec4<f32>(x[x_at[0] + k]), weights, sums[0]);
-        sums[1] = fma(vec4<f32>(x[x_at[1] + k]), weights, sums[1]);
-        sums[2] = fma(vec4<f32>(x[x_at[2] + k]), weights, sums[2]);
-        sums[3] = fma(vec4<f32>(x[x_at[3] + k]), weights, sums[3]);
+        let at = w_at + k * params.w_input_stride;
+        let weights = vec4<f32>(w[at.x], w[at.y], w[at.z], w[at.w]);
+        sums[0] = fma(vec4<f32>(x[x_at.x + k]), weights, sums[0]);
+        sums[1] = fma(vec4<f32>(x[x_at.y + k]), weights, sums[1]);
+        sums[2] = fma(vec4<f32>(x[x_at.z + k]), weights, sums[2]);
+        sums[3] = fma(vec4<f32>(x[x_at.w + k]), weights, sums[3]);
     }
     for (var i = 0u; i < 4u; i++) {
         let row = first_row + i;

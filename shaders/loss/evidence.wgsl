@@ -32,6 +32,12 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> dp: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dq: array<f32>;
 
+// p_c, q_c, lp_c − lq_c and lq_c from the logits of one class.
+fn parts(at: vec2<u32>, tops: vec2<f32>, log_sums: vec2<f32>) -> vec4<f32> {
+    let logs = (vec2<f32>(p[at.x], q[at.y]) - tops) - log_sums;
+    return vec4<f32>(precise_exp(logs.x), precise_exp(logs.y), logs.x - logs.y, logs.y);
+}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -42,15 +48,14 @@ fn main(
     if row >= params.rows {
         return;
     }
-    let p_at = row_start(params.p, row);
-    let q_at = row_start(params.q, row);
-    var tops = vec2<f32>(p[p_at], q[q_at]);
+    let at = vec2<u32>(row_start(params.p, row), row_start(params.q, row));
+    var tops = vec2<f32>(p[at.x], q[at.y]);
     for (var c = 1u; c < params.classes; c++) {
-        tops = max(tops, vec2<f32>(p[p_at + c], q[q_at + c]));
+        tops = max(tops, vec2<f32>(p[at.x + c], q[at.y + c]));
     }
     var sums = vec2<f32>(0.0);
     for (var c = 0u; c < params.classes; c++) {
-        sums += vec2<f32>(precise_exp(p[p_at + c] - tops.x), precise_exp(q[q_at + c] - tops.y));
+        sums += vec2<f32>(precise_exp(p[at.x + c] - tops.x), precise_exp(q[at.y + c] - tops.y));
     }
     let log_sums = vec2<f32>(precise_log(sums.x), precise_log(sums.y));
     var divergence = 0.0;
@@ -58,13 +63,11 @@ fn main(
     var p_mean = 0.0; // Σ p (lp − lq)
     var q_mean = 0.0; // Σ q (lp − lq)
     for (var c = 0u; c < params.classes; c++) {
-        let logs = (vec2<f32>(p[p_at + c], q[q_at + c]) - tops) - log_sums;
-        let probabilities = vec2<f32>(precise_exp(logs.x), precise_exp(logs.y));
-        let gap = logs.x - logs.y;
-        divergence = fma(probabilities.x - probabilities.y, gap, divergence);
-        entropy = fma(-probabilities.y, logs.y, entropy);
-        p_mean = fma(probabilities.x, gap, p_mean);
-        q_mean = fma(probabilities.y, gap, q_mean);
+        let part = parts(at + c, tops, log_sums);
+        divergence = fma(part.x - part.y, part.z, divergence);
+        entropy = fma(-part.y, part.w, entropy);
+        p_mean = fma(part.x, part.z, p_mean);
+        q_mean = fma(part.y, part.z, q_mean);
     }
     let excess = fma(0.5, divergence, -params.threshold);
     let weight = clamp(1.0 - entropy * params.inverse_log, 0.0, 1.0);
@@ -74,24 +77,18 @@ fn main(
     let dp_at = row_start(params.dp, row);
     let dq_at = row_start(params.dq, row);
     for (var c = 0u; c < params.classes; c++) {
-        let logs = (vec2<f32>(p[p_at + c], q[q_at + c]) - tops) - log_sums;
-        let probabilities = vec2<f32>(precise_exp(logs.x), precise_exp(logs.y));
-        let gap = logs.x - logs.y;
-        let apart = probabilities.x - probabilities.y;
-        let to_p = factor * fma(probabilities.x, gap - p_mean, apart);
-#if BOTH
-        let to_q = -factor * fma(probabilities.y, gap - q_mean, apart);
-#endif
+        let part = parts(at + c, tops, log_sums);
+        var to_p = factor * fma(part.x, part.z - p_mean, part.x - part.y);
 #if ACCUMULATE
-        dp[dp_at + c] += to_p;
-#if BOTH
-        dq[dq_at + c] += to_q;
+        to_p += dp[dp_at + c];
 #endif
-#else
         dp[dp_at + c] = to_p;
 #if BOTH
-        dq[dq_at + c] = to_q;
+        var to_q = -factor * fma(part.y, part.z - q_mean, part.x - part.y);
+#if ACCUMULATE
+        to_q += dq[dq_at + c];
 #endif
+        dq[dq_at + c] = to_q;
 #endif
     }
 #endif

@@ -6,6 +6,7 @@
 // out: [k, rows, classes]. One invocation per (k, row, 4 classes); loops rank times, from rank 0 upwards, with fma.
 // Twin: `factored` in src/sensitivity/twin.rs.
 
+#import common/numeric
 #import common/view
 
 struct Params {
@@ -51,19 +52,13 @@ fn main(
     }
     let gate_at = row_start(params.gates, variant_row);
     let hidden_at = row_start(params.hidden, row);
-    let last = params.classes - 1u;
+    // Classes past the end repeat the last one; they are not stored.
+    let map_at = four_from(first_class, params.classes) + params.map_start;
     var delta = vec4<f32>(0.0);
     for (var r = 0u; r < params.rank; r++) {
         let gated = gates[gate_at + r * params.gate_step] * hidden[hidden_at + r];
-        let at = params.map_start + r * params.map_stride;
-        // Classes past the end repeat the last one; they are not stored.
-        let column = vec4<f32>(
-            map[at + first_class],
-            map[at + min(first_class + 1u, last)],
-            map[at + min(first_class + 2u, last)],
-            map[at + min(first_class + 3u, last)],
-        );
-        delta = fma(vec4<f32>(gated), column, delta);
+        let at = map_at + r * params.map_stride;
+        delta = fma(vec4<f32>(gated), vec4<f32>(map[at.x], map[at.y], map[at.z], map[at.w]), delta);
     }
     let factor = params.lambda * params.scale;
     let base_at = row_start(params.base, row) + first_class;
@@ -72,8 +67,7 @@ fn main(
         if first_class + j < params.classes {
             let logit = base[base_at + j];
             let change = factor * delta[j];
-            let is_zero = (bitcast<u32>(change) & 0x7fffffffu) == 0u || (bitcast<u32>(factor) & 0x7fffffffu) == 0u;
-            out[out_at + j] = select(logit + change, logit, is_zero);
+            out[out_at + j] = select(logit + change, logit, is_zero(change) || is_zero(factor));
         }
     }
 }

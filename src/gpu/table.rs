@@ -51,6 +51,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "encode/schemes/season",
     "encode/schemes/year",
     "gate/curve",
+    "gate/weight",
     "lora/gates",
     "lora/tile",
     "perturb/grid",
