@@ -140,7 +140,7 @@ impl<'a> Weight<'a> {
             Mu::PerSample(mu) => mu,
             Mu::Knob(_) => self.validity,
         };
-        [self.validity, mu].map(|view| view.slice_rows(range.start, range.end).bind(alignment))
+        [self.validity, mu].map(|view| view.bind_rows(range, alignment))
     }
 
     fn knob(&self) -> Knob<'a> {
@@ -162,7 +162,7 @@ pub(super) fn mix(
     let null = null_logits.bind(alignment);
     let width = logits.width();
     for range in recorder.gpu().row_chunks(OP, &weight.views(&[*logits, *out]), 1)? {
-        let [logits, out] = [logits, out].map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let [logits, out] = [logits, out].map(|view| view.bind_rows(&range, alignment));
         let [validity, mu] = weight.bind(&range, alignment);
         let rows = range.end - range.start;
         let params = MixParams {
@@ -200,7 +200,7 @@ pub(super) fn dlogits(
     let width = logits.width();
     for range in recorder.gpu().row_chunks(OP, &weight.views(&[*logits, *dgate, *out]), 1)? {
         let views = [logits, dgate, out];
-        let [logits, dgate, out] = views.map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let [logits, dgate, out] = views.map(|view| view.bind_rows(&range, alignment));
         let [validity, mu] = weight.bind(&range, alignment);
         let rows = range.end - range.start;
         let params = DlogitsParams {
@@ -243,8 +243,8 @@ pub(super) fn dnull(
     let partials = scratch.matrix(chunks.count, width);
     for range in recorder.gpu().row_chunks(OP, &weight.views(&[*dgate]), chunks.rows)? {
         let filled = chunks.of(&range);
-        let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
-        let dgate = dgate.slice_rows(range.start, range.end).bind(alignment);
+        let part = partials.bind_rows(&filled, alignment);
+        let dgate = dgate.bind_rows(&range, alignment);
         let [validity, mu] = weight.bind(&range, alignment);
         let params = DnullParams {
             dgate: dgate.rows,
@@ -285,8 +285,7 @@ pub(super) fn dmu(
     let width = logits.width();
     for range in recorder.gpu().row_chunks(OP, &[*logits, *dgate, *validity, *out], 1)? {
         let views = [logits, dgate, validity, out];
-        let [logits, dgate, validity, out] =
-            views.map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let [logits, dgate, validity, out] = views.map(|view| view.bind_rows(&range, alignment));
         let params = DmuParams {
             logits: logits.rows,
             dgate: dgate.rows,

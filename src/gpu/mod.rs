@@ -141,6 +141,11 @@ impl Gpu {
         self.limits().min_storage_buffer_offset_alignment
     }
 
+    /// Bytes of the largest view that fits one binding wherever it starts.
+    pub(crate) fn largest_view(&self) -> u64 {
+        self.limits().max_storage_buffer_binding_size - u64::from(self.alignment())
+    }
+
     /// Cuts a batch of rows so that every view fits one binding, at multiples of `multiple` rows.
     pub(crate) fn row_chunks(
         &self,
@@ -149,7 +154,7 @@ impl Gpu {
         multiple: u32,
     ) -> Result<Vec<Range<u32>>, Error> {
         let rows = views.iter().map(View::rows).max().unwrap_or(0) as u32;
-        let limit = self.limits().max_storage_buffer_binding_size - u64::from(self.alignment());
+        let limit = self.largest_view();
         let mut step = u64::from(rows).max(1);
         let mut grain = u64::from(multiple.max(1));
         for view in views {

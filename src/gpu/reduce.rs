@@ -168,8 +168,8 @@ pub(crate) fn column_sum(
     let partials = scratch.matrix(chunks.count, width);
     for rows in recorder.gpu().row_chunks(op, &[*x], chunks.rows)? {
         let filled = chunks.of(&rows);
-        let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
-        let x = x.slice_rows(rows.start, rows.end).bind(alignment);
+        let part = partials.bind_rows(&filled, alignment);
+        let x = x.bind_rows(&rows, alignment);
         let params = ColumnSum {
             x: x.rows,
             rows: rows.end - rows.start,

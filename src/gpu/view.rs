@@ -2,6 +2,7 @@
 
 use crate::Error;
 use bytemuck::{Pod, Zeroable};
+use std::ops::Range;
 
 /// Element type of a [`View`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,7 +126,7 @@ impl<'a> View<'a> {
     }
 
     /// First byte and one past the last byte, in whole words.
-    pub(crate) fn byte_range(&self) -> std::ops::Range<u64> {
+    pub(crate) fn byte_range(&self) -> Range<u64> {
         // Saturating: an absurd offset must reach the check, not overflow on its way there.
         let bytes = (self.span() * self.dtype.bytes()).next_multiple_of(4);
         self.offset..self.offset.saturating_add(bytes)
@@ -139,6 +140,11 @@ impl<'a> View<'a> {
             || u64::from(self.sample_stride) == u64::from(tokens) * u64::from(self.row_stride)
     }
 
+    /// Elements from one row to the next, where rows lie at one even distance.
+    pub(crate) fn row_step(&self) -> u32 {
+        if self.shape[1] == 1 { self.sample_stride } else { self.row_stride }
+    }
+
     /// The smallest run of rows at which this view may be cut.
     pub(crate) fn row_grain(&self) -> u32 {
         if self.is_uniform() { 1 } else { self.shape[1] }
@@ -149,7 +155,7 @@ impl<'a> View<'a> {
         let [_, tokens, width] = self.shape;
         let mut cut = *self;
         if self.is_uniform() {
-            let stride = if tokens == 1 { self.sample_stride } else { self.row_stride };
+            let stride = self.row_step();
             cut.shape = [1, to - from, width];
             cut.offset += u64::from(from) * u64::from(stride) * self.dtype.bytes();
             (cut.row_stride, cut.sample_stride) = (stride, 0);
@@ -157,6 +163,16 @@ impl<'a> View<'a> {
             cut.shape[0] = (to - from) / tokens;
             cut.offset += u64::from(from / tokens) * u64::from(self.sample_stride) * self.dtype.bytes();
         }
+        cut
+    }
+
+    /// Some samples and some of their tokens.
+    pub(crate) fn block(&self, samples: &Range<u32>, tokens: &Range<u32>) -> Self {
+        let mut cut = *self;
+        let skipped = u64::from(samples.start) * u64::from(self.sample_stride)
+            + u64::from(tokens.start) * u64::from(self.row_stride);
+        cut.offset += skipped * self.dtype.bytes();
+        cut.shape = [samples.end - samples.start, tokens.end - tokens.start, self.width()];
         cut
     }
 
@@ -211,7 +227,7 @@ impl<'a> View<'a> {
         gpu: &super::Gpu,
         mode: super::Mode,
     ) -> Result<(), Error> {
-        let limit = gpu.limits().max_storage_buffer_binding_size - u64::from(gpu.alignment());
+        let limit = gpu.largest_view();
         if words * 4 > limit {
             let rule = format!("this device binds at most {limit} bytes");
             return Err(Error::argument(
@@ -245,14 +261,7 @@ impl<'a> View<'a> {
         shape: [u32; 3],
     ) -> Result<(), Error> {
         if self.shape != shape {
-            let rule = format!("{shape:?} is required");
-            return Err(Error::argument(
-                op,
-                argument,
-                format!("of shape {:?}", self.shape),
-                rule,
-                "check the shapes",
-            ));
+            return Err(self.misshapen(op, argument, format!("{shape:?} is required")));
         }
         self.check(op, argument, dtype)
     }
@@ -267,16 +276,13 @@ impl<'a> View<'a> {
         width: u32,
     ) -> Result<(), Error> {
         if self.rows() != rows || self.width() != width {
-            let rule = format!("{rows} rows of {width} are required");
-            return Err(Error::argument(
-                op,
-                argument,
-                format!("of shape {:?}", self.shape),
-                rule,
-                "check the shapes",
-            ));
+            return Err(self.misshapen(op, argument, format!("{rows} rows of {width} are required")));
         }
         self.check(op, argument, dtype)
+    }
+
+    fn misshapen(&self, op: &'static str, argument: &'static str, rule: String) -> Error {
+        Error::argument(op, argument, format!("of shape {:?}", self.shape), rule, "check the shapes")
     }
 }
 
@@ -309,11 +315,8 @@ impl<'a> View<'a> {
         let range = self.byte_range();
         let offset = range.start - range.start % u64::from(alignment);
         // Evenly spaced rows count as one a sample: kernels then divide by 1.
-        let (tokens, sample_stride) = match (self.is_uniform(), self.shape[1]) {
-            (true, 1) => (1, self.sample_stride),
-            (true, _) => (1, self.row_stride),
-            (false, tokens) => (tokens.max(1), self.sample_stride),
-        };
+        let (tokens, sample_stride) =
+            if self.is_uniform() { (1, self.row_step()) } else { (self.shape[1].max(1), self.sample_stride) };
         Bound {
             buffer: self.buffer,
             offset,
@@ -325,6 +328,11 @@ impl<'a> View<'a> {
                 row_stride: self.row_stride,
             },
         }
+    }
+
+    /// [`Self::bind`] of a run of rows, as [`super::Gpu::row_chunks`] cuts them.
+    pub(crate) fn bind_rows(&self, rows: &Range<u32>, alignment: u32) -> Bound<'a> {
+        self.slice_rows(rows.start, rows.end).bind(alignment)
     }
 }
 

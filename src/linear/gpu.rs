@@ -96,16 +96,13 @@ pub(super) fn rows(
     mode: Mode,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let w_row = if weight.shape[1] == 1 { weight.sample_stride } else { weight.row_stride };
+    let w_row = weight.row_step();
     let (w_output_stride, w_input_stride) = if side == Side::Forward { (w_row, 1) } else { (1, w_row) };
     let (inputs, outputs) = (x.width(), y.width());
     let tiles_per_row = outputs.div_ceil(32);
     let flags: &[&str] = if bias.is_some() { &["BIAS"] } else { mode.flags() };
     for range in recorder.gpu().row_chunks(OP, &[*x, *y], 1)? {
-        let (x, y) = (
-            x.slice_rows(range.start, range.end).bind(alignment),
-            y.slice_rows(range.start, range.end).bind(alignment),
-        );
+        let [x, y] = [x, y].map(|view| view.bind_rows(&range, alignment));
         let weight = weight.bind(alignment);
         let bias = bias.map_or(weight, |bias| bias.bind(alignment));
         let params = RowsParams {
@@ -148,8 +145,8 @@ pub(super) fn outer(
     let partials = scratch.matrix(chunks.count, outputs * inputs);
     for range in recorder.gpu().row_chunks(OP, &[*dy, *x], chunks.rows)? {
         let filled = chunks.of(&range);
-        let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
-        let [dy, x] = [dy, x].map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let part = partials.bind_rows(&filled, alignment);
+        let [dy, x] = [dy, x].map(|view| view.bind_rows(&range, alignment));
         let params = OuterParams {
             dy: dy.rows,
             x: x.rows,
@@ -186,7 +183,7 @@ pub(super) fn silu(
     let flags: &[&str] = if dy.is_some() { &["BACKWARD"] } else { &[] };
     let dy = dy.unwrap_or(x);
     for range in recorder.gpu().row_chunks(OP, &[*x, *dy, *y], 1)? {
-        let [x, dy, y] = [x, dy, y].map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let [x, dy, y] = [x, dy, y].map(|view| view.bind_rows(&range, alignment));
         let rows = range.end - range.start;
         let params = SiluParams { x: x.rows, dy: dy.rows, y: y.rows, rows, width, pad: [0; 2] };
         recorder.dispatch(&Dispatch {

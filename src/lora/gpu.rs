@@ -173,13 +173,13 @@ impl<'a> Gated<'a> {
     /// Rows and gates of a run of rows, and the run's first row counted from its first sample's first row.
     fn bind(&self, range: &Range<u32>, alignment: u32) -> (Bound<'a>, Bound<'a>, GateRows, u32) {
         let tokens = self.rows.shape[1].max(1);
-        let rows = self.rows.slice_rows(range.start, range.end).bind(alignment);
+        let rows = self.rows.bind_rows(range, alignment);
         let Some(gate) = self.gate.view() else {
             let unused = GateRows { start: 0, sample_stride: 0, rank_stride: 0, tokens };
             return (rows, rows, unused, 0);
         };
         let samples = range.start / tokens..range.end.div_ceil(tokens);
-        let bound = gate.slice_rows(samples.start, samples.end).bind(alignment);
+        let bound = gate.bind_rows(&samples, alignment);
         let gates = GateRows {
             start: bound.rows.start,
             sample_stride: gate.sample_stride,
@@ -201,7 +201,7 @@ pub(super) fn down(
     let (inputs, rank) = (x.width(), h.width());
     let bound_a = a.bind(alignment);
     for range in recorder.gpu().row_chunks(OP, &[*x, *h], 1)? {
-        let [x, h] = [x, h].map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let [x, h] = [x, h].map(|view| view.bind_rows(&range, alignment));
         let params = DownParams {
             x: x.rows,
             h: h.rows,
@@ -241,7 +241,7 @@ pub(super) fn up(
     views.push(*y);
     for range in recorder.gpu().row_chunks(OP, &views, 1)? {
         let (bound_h, gate, gates, first_row) = h.bind(&range, alignment);
-        let y = y.slice_rows(range.start, range.end).bind(alignment);
+        let y = y.bind_rows(&range, alignment);
         let params = UpParams {
             h: bound_h.rows,
             y: y.rows,
@@ -287,9 +287,9 @@ pub(super) fn outer(
     views.push(*v);
     for range in recorder.gpu().row_chunks(OP, &views, chunks.rows)? {
         let filled = chunks.of(&range);
-        let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
+        let part = partials.bind_rows(&filled, alignment);
         let (bound_w, gate, gates, first_row) = w.bind(&range, alignment);
-        let v = v.slice_rows(range.start, range.end).bind(alignment);
+        let v = v.bind_rows(&range, alignment);
         let params = OuterParams {
             w: bound_w.rows,
             v: v.rows,
@@ -347,7 +347,7 @@ pub(super) fn dgate(
         for token in (0..tokens).step_by(cut.tokens as usize) {
             let end = tokens.min(token.saturating_add(cut.tokens));
             let part = partials.slice_rows(token / GATE_TOKENS, end.div_ceil(GATE_TOKENS));
-            let [u, h] = [u, h].map(|view| sub_samples(view, &block, token..end));
+            let [u, h] = [u, h].map(|view| view.block(&block, &(token..end)));
             dgate_partials(recorder, &u, &h, scalar, scale, &part)?;
         }
         let out = out.slice_rows(block.start, block.end);
@@ -401,7 +401,7 @@ struct Cut {
 impl Cut {
     fn new(recorder: &Recorder<'_>, views: &[View<'_>], out: &View<'_>) -> Self {
         let gpu = recorder.gpu();
-        let limit = (gpu.limits().max_storage_buffer_binding_size - u64::from(gpu.alignment())) / 4;
+        let limit = gpu.largest_view() / 4;
         let tokens = views[0].shape[1];
         let of_sample = |view: &View<'_>| {
             let own = u64::from(tokens) * u64::from(view.row_stride.max(view.width()));
@@ -416,16 +416,6 @@ impl Cut {
         let tokens = limit / u64::from(row.max(1)) / u64::from(GATE_TOKENS) * u64::from(GATE_TOKENS);
         Self { samples: 1, tokens: (tokens as u32).max(GATE_TOKENS) }
     }
-}
-
-/// Some samples and some of their tokens.
-fn sub_samples<'a>(view: &View<'a>, samples: &Range<u32>, tokens: Range<u32>) -> View<'a> {
-    let mut cut = *view;
-    let skipped = u64::from(samples.start) * u64::from(view.sample_stride)
-        + u64::from(tokens.start) * u64::from(view.row_stride);
-    cut.offset += skipped * view.dtype.bytes();
-    cut.shape = [samples.end - samples.start, tokens.end - tokens.start, view.width()];
-    cut
 }
 
 /// Rows of one chunk of the first stage of dλ: 64, doubled while the second stage would loop long.
@@ -456,9 +446,9 @@ pub(super) fn dlambda(
     views.push(*h);
     for range in recorder.gpu().row_chunks(OP, &views, size)? {
         let filled = chunks.of(&range);
-        let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
+        let part = partials.bind_rows(&filled, alignment);
         let (bound_u, gate, gates, first_row) = u.bind(&range, alignment);
-        let h = h.slice_rows(range.start, range.end).bind(alignment);
+        let h = h.bind_rows(&range, alignment);
         let params = DlambdaParams {
             u: bound_u.rows,
             h: h.rows,

@@ -141,11 +141,11 @@ fn cross_entropy_rows(
     let mut views = vec![args.logits, args.labels, *terms];
     views.extend(args.per_row);
     for range in recorder.gpu().row_chunks(OP, &views, 1)? {
-        let [logits, labels, terms] = [&args.logits, &args.labels, terms]
-            .map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let [logits, labels, terms] =
+            [&args.logits, &args.labels, terms].map(|view| view.bind_rows(&range, alignment));
         let weights = args.class_weights.map_or(logits, |weights| weights.bind(alignment));
         let per_row = match &args.per_row {
-            Some(view) => view.slice_rows(range.start, range.end).bind(alignment),
+            Some(view) => view.bind_rows(&range, alignment),
             None => no_per_row.vector(1).bind(alignment),
         };
         let params = RowsParams {
@@ -183,8 +183,8 @@ fn cross_entropy_gradient(
     let alignment = recorder.gpu().alignment();
     let totals = totals.bind(alignment);
     for range in recorder.gpu().row_chunks(OP, &[args.logits, args.labels, *terms, *dlogits], 1)? {
-        let [logits, labels, terms, dlogits] = [&args.logits, &args.labels, terms, dlogits]
-            .map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let [logits, labels, terms, dlogits] =
+            [&args.logits, &args.labels, terms, dlogits].map(|view| view.bind_rows(&range, alignment));
         let params = GradientParams {
             logits: logits.rows,
             labels: labels.rows,
@@ -239,10 +239,9 @@ pub(super) fn evidence(recorder: &mut Recorder<'_>, args: &Evidence<'_>) -> Resu
     views.extend(args.dp);
     views.extend(args.dq);
     for range in recorder.gpu().row_chunks(OP, &views, 1)? {
-        let [p, q, terms] =
-            [args.p, args.q, terms].map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let [p, q, terms] = [args.p, args.q, terms].map(|view| view.bind_rows(&range, alignment));
         let [dp, dq] = [(args.dp, &no_dp), (args.dq, &no_dq)].map(|(view, unused)| match view {
-            Some(view) => view.slice_rows(range.start, range.end).bind(alignment),
+            Some(view) => view.bind_rows(&range, alignment),
             None => unused.vector(1).bind(alignment),
         });
         let params = EvidenceParams {

@@ -46,8 +46,8 @@ pub(super) fn count(meter: &Meter, recorder: &mut Recorder<'_>, args: &Args<'_>)
     let slot_words = slots * SLOT_CELLS as u32 * 2;
     let ids = args.groups.unwrap_or(args.labels);
     for range in recorder.gpu().row_chunks(OP, &[args.logits, args.labels, ids], 1)? {
-        let [logits, labels, groups] = [args.logits, args.labels, ids]
-            .map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let [logits, labels, groups] =
+            [args.logits, args.labels, ids].map(|view| view.bind_rows(&range, alignment));
         let rows = range.end - range.start;
         let per_lane = rows_per_lane(rows, classes);
         let params = CountParams {

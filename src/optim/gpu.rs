@@ -98,7 +98,7 @@ pub(super) fn square_norm(
     let mut start = 0;
     for (view, chunks) in views.iter().zip(chunks) {
         for range in recorder.gpu().row_chunks(OP, &[*view], rows_of_whole_chunks(view.width(), chunk_len))? {
-            let x = view.slice_rows(range.start, range.end).bind(alignment);
+            let x = view.bind_rows(&range, alignment);
             let width = u64::from(view.width());
             let count = u64::from(range.end - range.start) * width;
             let before = u64::from(range.start) * width / u64::from(chunk_len);
@@ -143,8 +143,8 @@ pub(super) fn adamw(
     let rate = f64::from(step.learning_rate);
     let flags: &[&str] = if desc.max_norm.is_some() { &["CLIP"] } else { &[] };
     for range in recorder.gpu().row_chunks(OP, &[slot.gradient, slot.theta, slot.m, slot.v], 1)? {
-        let [gradient, theta, m, v] = [slot.gradient, slot.theta, slot.m, slot.v]
-            .map(|view| view.slice_rows(range.start, range.end).bind(alignment));
+        let [gradient, theta, m, v] =
+            [slot.gradient, slot.theta, slot.m, slot.v].map(|view| view.bind_rows(&range, alignment));
         let norm = square_norm.map_or(gradient, |norm| norm.bind(alignment));
         let params = AdamWParams {
             gradient: gradient.rows,

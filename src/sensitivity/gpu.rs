@@ -72,16 +72,6 @@ struct FactoredParams {
     pad: [u32; 3],
 }
 
-/// Some variants and some samples of a view `[k, samples, width]`.
-fn cut<'a>(view: &View<'a>, variants: &Range<u32>, rows: &Range<u32>) -> View<'a> {
-    let mut part = *view;
-    let elements = u64::from(variants.start) * u64::from(view.sample_stride)
-        + u64::from(rows.start) * u64::from(view.row_stride);
-    part.offset += elements * view.dtype.bytes();
-    part.shape = [variants.end - variants.start, rows.end - rows.start, view.width()];
-    part
-}
-
 /// Samples of one invocation: several where there is work for many workgroups and the loop bound allows it.
 fn samples_per_lane(samples: u64, classes: u32) -> u32 {
     let spare = if samples >= 256 * 256 { 4 } else { 1 };
@@ -95,7 +85,7 @@ fn sample_chunks(recorder: &Recorder<'_>, views: &[View<'_>]) -> Result<Vec<Rang
 
 /// One variant of a `[k, samples, width]` view.
 fn first<'a>(view: &View<'a>, samples: u32) -> View<'a> {
-    cut(view, &(0..1), &(0..samples))
+    view.block(&(0..1), &(0..samples))
 }
 
 pub(super) fn external(probe: &Probe, recorder: &mut Recorder<'_>, args: &External<'_>) -> Result<(), Error> {
@@ -104,13 +94,12 @@ pub(super) fn external(probe: &Probe, recorder: &mut Recorder<'_>, args: &Extern
     let mut views = vec![args.base, first(&args.variants, samples)];
     views.extend(args.labels.iter().chain(&args.groups));
     views.extend(args.per_sample.map(|view| first(&view, samples)));
-    let limit =
-        recorder.gpu().limits().max_storage_buffer_binding_size - u64::from(recorder.gpu().alignment());
+    let limit = recorder.gpu().largest_view();
     for rows in sample_chunks(recorder, &views)? {
         let fits = [Some(args.variants), args.per_sample]
             .iter()
             .flatten()
-            .all(|view| cut(view, &(0..count), &rows).span() * 4 <= limit);
+            .all(|view| view.block(&(0..count), &rows).span() * 4 <= limit);
         let step = if fits { count } else { 1 };
         for from in (0..count).step_by(step.max(1) as usize) {
             compare(probe, recorder, args, (from..from + step, rows.clone()), &unused)?;
@@ -128,12 +117,12 @@ fn compare(
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let classes = probe.desc.classes;
-    let base = args.base.slice_rows(rows.start, rows.end).bind(alignment);
-    let variants = cut(&args.variants, &ks, &rows).bind(alignment);
-    let labels = args.labels.map_or(base, |view| view.slice_rows(rows.start, rows.end).bind(alignment));
-    let groups = args.groups.map_or(base, |view| view.slice_rows(rows.start, rows.end).bind(alignment));
+    let base = args.base.bind_rows(&rows, alignment);
+    let variants = args.variants.block(&ks, &rows).bind(alignment);
+    let labels = args.labels.map_or(base, |view| view.bind_rows(&rows, alignment));
+    let groups = args.groups.map_or(base, |view| view.bind_rows(&rows, alignment));
     let per_sample = match &args.per_sample {
-        Some(view) => cut(view, &ks, &rows).bind(alignment),
+        Some(view) => view.block(&ks, &rows).bind(alignment),
         None => unused.vector(2).bind(alignment),
     };
     let sums = args.sums.bind(alignment);
@@ -209,7 +198,7 @@ pub(super) fn factored(probe: &Probe, recorder: &mut Recorder<'_>, args: &Factor
                 variants,
                 labels: args.labels.map(|view| view.slice_rows(rows.start, rows.end)),
                 groups: args.groups.map(|view| view.slice_rows(rows.start, rows.end)),
-                per_sample: args.per_sample.map(|view| cut(&view, &ks, &rows)),
+                per_sample: args.per_sample.map(|view| view.block(&ks, &rows)),
                 first_perturbation: args.first_perturbation + from,
                 sums: args.sums,
                 mode: Mode::Accumulate,
@@ -229,15 +218,14 @@ fn logits(
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let rank = args.hidden.width();
-    let base = args.base.slice_rows(rows.start, rows.end).bind(alignment);
-    let hidden = args.hidden.slice_rows(rows.start, rows.end).bind(alignment);
+    let base = args.base.bind_rows(&rows, alignment);
+    let hidden = args.hidden.bind_rows(&rows, alignment);
     let (map, out) = (args.map.bind(alignment), out.bind(alignment));
-    let map_stride = if args.map.shape[1] == 1 { args.map.sample_stride } else { args.map.row_stride };
-    let limit = recorder.gpu().limits().max_storage_buffer_binding_size - u64::from(alignment);
-    let step = if cut(gates, &ks, &rows).span() * 4 <= limit { ks.end - ks.start } else { 1 };
+    let limit = recorder.gpu().largest_view();
+    let step = if gates.block(&ks, &rows).span() * 4 <= limit { ks.end - ks.start } else { 1 };
     for from in ks.clone().step_by(step.max(1) as usize) {
         let part = from..from + step;
-        let gate = cut(gates, &part, &rows).bind(alignment);
+        let gate = gates.block(&part, &rows).bind(alignment);
         let classes = args.base.width();
         let length = rows.end - rows.start;
         let mut target = out.rows;
@@ -248,7 +236,7 @@ fn logits(
             hidden: hidden.rows,
             out: target,
             map_start: map.rows.start,
-            map_stride,
+            map_stride: args.map.row_step(),
             rows: length,
             classes,
             rank,

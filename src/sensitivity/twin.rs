@@ -3,7 +3,7 @@
 use crate::common::measure::{
     CLASS_BLOCK, calibration_bin, clipped_nll, js_term, kl_term, logit_distance, softmax_term, top_class,
 };
-use crate::common::numeric::precise_log;
+use crate::common::numeric::{is_zero, precise_log};
 
 /// How far one prediction moved.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -114,7 +114,7 @@ pub fn factored(
     let logit = |(c, &logit): (usize, &f32)| {
         let terms = hidden.iter().enumerate().map(|(r, h)| (gate[r * step] * h, map[r * classes + c]));
         let change = factor * terms.fold(0.0f32, |sum, (gated, m)| gated.mul_add(m, sum));
-        if change == 0.0 || factor == 0.0 { logit } else { logit + change }
+        if is_zero(change) || is_zero(factor) { logit } else { logit + change }
     };
     base.iter().enumerate().map(logit).collect()
 }
