@@ -1,8 +1,9 @@
-//! Metadata records to feature rows: `e = E(m)`, every block of a [`Plan`] in one dispatch.
+//! Metadata records to feature rows: `e = E(m)`, every block of a [`Plan`] in one dispatch (spherical harmonics in one of
+//! their own, in the same pass).
 //!
 //! | block | formula | shader | twin |
 //! |---|---|---|---|
-//! | [`Block::Place`] | `Y_lm(θ, φ)`, l = 0..=L, m = −l..=l | `shaders/encode/schemes/place.wgsl` | `src/encode/schemes/place.rs` |
+//! | [`Block::Place`], [`Block::Harmonics`] | `Y_lm(θ, φ)`, l = 0..=L, m = −l..=l | `shaders/encode/harmonics.wgsl` | `src/encode/schemes/place.rs` |
 //! | [`Block::Season`] | `sin, cos 2πk·(doy − 1 + f)/days`, k = 1..=8 | `…/season.wgsl` | `…/season.rs` |
 //! | [`Block::Day`] | `sin, cos 2πk·second/86,400`, k = 1..=4 | `…/day.wgsl` | `…/day.rs` |
 //! | [`Block::Year`] | `(y − 2015)/10; sin, cos 2πy/p`, p = 4, 16, 64 years | `…/year.wgsl` | `…/year.rs` |
@@ -21,12 +22,14 @@
 //! validity column. All learned parameters lie in one arena, block after block: missing vector, then table.
 
 mod gpu;
+mod harmonics;
 mod plan;
 mod scheme;
 mod schemes;
 pub mod twin;
 
 pub(crate) use gpu::KERNELS;
+pub use harmonics::Convention;
 pub use plan::{Block, IdTables, Layout, Plan};
 
 use crate::Error;

@@ -1,8 +1,8 @@
 //! Blocks, and the plan that they compile to.
 
-use super::OP;
 use super::scheme::Scheme;
 use super::schemes::{ClayScalars, Day, Gsd, Id, Place, Season, Year};
+use super::{Convention, OP};
 use crate::Error;
 use crate::records::{Field, Fields};
 use std::ops::Range;
@@ -18,12 +18,21 @@ const HEADER_WORDS: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Block {
-    /// Real spherical harmonics of latitude and longitude, degree 0..=`degree` (at most 16): `(degree + 1)²` features
+    /// Real spherical harmonics of latitude and longitude, degree 0..=`degree` (at most 40): `(degree + 1)²` features
     /// in the order l = 0..=degree, m = −l..=l; orthonormal on the unit sphere, without the Condon–Shortley sign.
-    /// Continuous across ±180° and at the poles. Error against f64: 1e-6 up to degree 10, 2e-6 up to 16.
+    /// Continuous across ±180° and at the poles; errors at [`Convention`].
     Place {
         /// Highest degree.
         degree: u32,
+    },
+    /// As [`Block::Place`], in somebody's convention: a missing place gives zeros, nothing is learned.
+    Harmonics {
+        /// Highest degree, at most 40; one below SatCLIP's number of levels L.
+        degree: u32,
+        /// Signs and factors.
+        convention: Convention,
+        /// Whether a validity column follows; upstream has none.
+        validity: bool,
     },
     /// sin of harmonics 1..=8, then cos, of the fraction of the actual year (365 or 366 days) that has passed.
     Season,
@@ -56,7 +65,12 @@ impl Block {
     /// The table of schemes.
     pub(super) fn scheme(&self) -> Box<dyn Scheme> {
         match *self {
-            Self::Place { degree } => Box::new(Place { degree }),
+            Self::Place { degree } => {
+                Box::new(Place { degree, convention: Convention::Orthonormal, published: None })
+            }
+            Self::Harmonics { degree, convention, validity } => {
+                Box::new(Place { degree, convention, published: Some(validity) })
+            }
             Self::Season => Box::new(Season),
             Self::Day => Box::new(Day),
             Self::Year => Box::new(Year),
@@ -64,6 +78,11 @@ impl Block {
             Self::Id { field, rows, width } => Box::new(Id { field, rows, width }),
             Self::ClayScalars { validity } => Box::new(ClayScalars { validity }),
         }
+    }
+
+    /// Whether its features come from the kernel of spherical harmonics.
+    pub(super) fn is_harmonics(&self) -> bool {
+        matches!(self, Self::Place { .. } | Self::Harmonics { .. })
     }
 
     /// The stem of its column names.
@@ -233,7 +252,8 @@ impl Plan {
     fn compile(&mut self) {
         let mut headers = Vec::new();
         let mut constants: Vec<u32> = Vec::new();
-        let first_constant = self.layouts.len() * HEADER_WORDS;
+        // Everything starts at a multiple of four words, for the kernels that read four at once.
+        let first_constant = (self.layouts.len() * HEADER_WORDS).next_multiple_of(4);
         for layout in &self.layouts {
             let scheme = layout.block.scheme();
             let is_learned = layout.is_learned();
@@ -253,8 +273,10 @@ impl Plan {
             ];
             headers.extend(header);
             constants.extend(scheme.constants().into_iter().map(f32::to_bits));
+            constants.resize(constants.len().next_multiple_of(4), 0);
             self.learned += u32::from(is_learned);
         }
+        headers.resize(first_constant, 0);
         self.words = [headers, constants].concat();
     }
 }
@@ -263,8 +285,9 @@ impl Plan {
 mod tests {
     use super::*;
 
-    const EVERY: [Block; 7] = [
+    const EVERY: [Block; 8] = [
         Block::Place { degree: 3 },
+        Block::Harmonics { degree: 2, convention: Convention::SatClip, validity: false },
         Block::Season,
         Block::Day,
         Block::Year,
@@ -278,7 +301,11 @@ mod tests {
         let shader = include_str!("../../shaders/encode/block.wgsl");
         assert!(shader.contains(&format!("const HEADER_WORDS = {HEADER_WORDS}u;")));
         for block in EVERY {
-            let name = if block.name() == "tile" { "id" } else { block.name() };
+            let name = match block.name() {
+                "tile" => "id",
+                "harmonics" => "place",
+                name => name,
+            };
             let line = format!("const OPCODE_{} = {}u;", name.to_uppercase(), block.scheme().opcode());
             assert!(shader.contains(&line), "{line}");
         }
@@ -308,7 +335,7 @@ mod tests {
     fn bad_blocks_are_refused_by_name() {
         let message = |blocks: &[Block]| Plan::new(blocks).unwrap_err().to_string();
         assert!(message(&[]).contains("`blocks`"));
-        assert!(message(&[Block::Place { degree: 17 }]).contains("`degree` is 17"));
+        assert!(message(&[Block::Place { degree: 41 }]).contains("`degree` is 41"));
         assert!(message(&[Block::Id { field: Field::Tile, rows: 0, width: 8 }]).contains("`rows` is 0"));
         assert!(message(&[Block::Id { field: Field::Tile, rows: 1, width: 0 }]).contains("`width` is 0"));
         assert!(message(&[Block::Id { field: Field::Lat, rows: 1, width: 8 }]).contains("`field` is lat"));

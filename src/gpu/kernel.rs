@@ -139,9 +139,10 @@ impl Gpu {
             count: None,
         };
         let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, kernel.params_bytes)];
+        // Storage sizes are checked when commands run: one element may be a scalar or a vec4.
         for (index, binding) in kernel.storage.iter().enumerate() {
             let read_only = *binding == Binding::Read && !one_buffer;
-            entries.push(entry(index as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, 4));
+            entries.push(entry(index as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, 0));
         }
         self.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(kernel.name),

@@ -42,6 +42,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "common/sum64",
     "common/view",
     "encode/block",
+    "encode/position",
     "encode/scheme",
     "encode/schemes/clay",
     "encode/schemes/day",

@@ -1,17 +1,42 @@
-//! Real spherical harmonics; `shaders/encode/schemes/place.wgsl`.
+//! Real spherical harmonics; `shaders/encode/schemes/place.wgsl` and, for the features, `shaders/encode/harmonics.wgsl`.
 
 use crate::Error;
 use crate::common::phase::{sincos_turns, turns_from_degrees};
-use crate::encode::OP;
 use crate::encode::scheme::{Given, Sample, Scheme};
+use crate::encode::{Convention, OP};
 use crate::records::{Field, Fields};
-use std::f64::consts::PI;
+use std::f64::consts::{PI, SQRT_2, TAU};
 
-/// The kernel keeps so many waves in registers.
-const MAX_DEGREE: u32 = 16;
+/// The kernel has workgroup memory for the waves of so many levels.
+const MAX_DEGREE: u32 = 40;
+/// Series that one invocation sums at a time.
+const AT_ONCE: usize = 4;
 
 pub(in crate::encode) struct Place {
     pub degree: u32,
+    pub convention: Convention,
+    /// A published block learns nothing; it says whether a validity column follows.
+    pub published: Option<bool>,
+}
+
+impl Place {
+    /// `(m, l)` of the first of up to four series l, l + 2, … that are summed together, in the order of the constants.
+    fn tiles(&self) -> impl Iterator<Item = (usize, usize)> {
+        let degree = self.degree as usize;
+        (0..=degree).flat_map(move |m| {
+            [m, m + 1].into_iter().flat_map(move |l| (l..=degree).step_by(2 * AT_ONCE).map(move |l| (m, l)))
+        })
+    }
+
+    /// The series of a tile.
+    fn levels(&self, first: usize) -> impl DoubleEndedIterator<Item = usize> + use<> {
+        (first..self.degree as usize + 1).step_by(2).take(AT_ONCE)
+    }
+
+    /// The k of a tile's series.
+    fn waves(&self, first: usize) -> impl Iterator<Item = usize> + use<> {
+        (first % 2..=self.levels(first).next_back().unwrap_or(0)).step_by(2)
+    }
 }
 
 impl Scheme for Place {
@@ -20,7 +45,7 @@ impl Scheme for Place {
     }
 
     fn name(&self) -> &'static str {
-        "place"
+        if self.published.is_some() { "harmonics" } else { "place" }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -44,42 +69,83 @@ impl Scheme for Place {
         self.degree
     }
 
+    /// Where the series of each m start, in fours, up to the next multiple of four; then the series of every tile.
     fn constants(&self) -> Vec<f32> {
-        (0..=self.degree as usize).flat_map(|l| (0..=l).flat_map(move |m| series(l, m))).collect()
+        let levels = self.degree as usize + 1;
+        let mut constants = vec![0.0; levels.next_multiple_of(4)];
+        let mut series = Vec::new();
+        for (m, first) in self.tiles() {
+            if first == m {
+                // A multiple of four far below 2²⁴, hence exact.
+                constants[m] = (constants.len() / 4) as f32;
+                series = all_series(levels, m);
+            }
+            for k in self.waves(first) {
+                let of = |l: usize| (series[l - m][k] * self.convention.factor(l, m)) as f32;
+                let mut four = self.levels(first).map(of).collect::<Vec<_>>();
+                four.resize(AT_ONCE, 0.0);
+                constants.extend(four);
+            }
+        }
+        constants
+    }
+
+    fn is_learned(&self) -> bool {
+        self.published.is_none()
+    }
+
+    fn has_validity(&self) -> bool {
+        self.published.unwrap_or(true)
     }
 
     fn encode(&self, sample: &Sample, given: &Given<'_>, out: &mut [f32]) -> Option<u32> {
-        if !sample.has(Fields::PLACE) {
-            return None;
-        }
-        let theta = (1u32 << 30).wrapping_sub(turns_from_degrees(sample.wide(Field::Lat) as i64));
-        let phi = turns_from_degrees(sample.wide(Field::Lon) as i64);
+        let [theta, phi] = position(sample)?;
         let waves = |turns: u32| -> Vec<[f32; 2]> {
             (0..=self.degree).map(|k| sincos_turns(turns.wrapping_mul(k))).collect()
         };
         let (along_theta, along_phi) = (waves(theta), waves(phi));
-        let mut constants = given.constants.iter();
-        for l in 0..=self.degree as usize {
-            let centre = l * l + l;
-            for m in 0..=l {
-                let mut legendre = 0f32;
-                for (k, constant) in (l % 2..=l).step_by(2).zip(&mut constants) {
-                    let [sine, cosine] = along_theta[k];
-                    legendre = constant.mul_add(if m % 2 == 1 { sine } else { cosine }, legendre);
-                }
-                let [sine, cosine] = along_phi[m];
-                out[centre - m] = legendre * sine;
-                out[centre + m] = legendre * cosine;
+        let mut constants = given.constants[along_theta.len().next_multiple_of(4)..].chunks_exact(AT_ONCE);
+        for (m, first) in self.tiles() {
+            let mut sums = [0f32; AT_ONCE];
+            for (k, four) in self.waves(first).zip(&mut constants) {
+                let [sine, cosine] = along_theta[k];
+                let wave = if m % 2 == 1 { sine } else { cosine };
+                sums.iter_mut().zip(four).for_each(|(sum, constant)| *sum = constant.mul_add(wave, *sum));
+            }
+            let [sine, cosine] = along_phi[m];
+            for (l, legendre) in self.levels(first).zip(sums) {
+                out[l * l + l - m] = legendre * sine;
+                out[l * l + l + m] = legendre * cosine;
             }
         }
         Some(1)
     }
 }
 
-/// P_lm(cos θ), normalised so that P_lm · (√2 cos mφ, …) is orthonormal on the sphere, without the Condon–Shortley sign;
-/// θ may run round the whole circle. The recursion over l at fixed m is stable (Holmes and Featherstone, "A unified
-/// approach to the Clenshaw summation", J. Geodesy 76, 2002).
-fn legendre(l: usize, m: usize, theta: f64) -> f64 {
+impl Convention {
+    /// What a harmonic of this convention is times ours. SatCLIP counts its colatitude from the south, which gives
+    /// (−1)^(l+m); its longitude from the antimeridian and its Condon–Shortley sign, (−1)^m each, cancel.
+    fn factor(self, l: usize, m: usize) -> f64 {
+        let sign = |odd: usize| if odd % 2 == 1 { -1.0 } else { 1.0 };
+        match (self, m) {
+            (Self::Orthonormal, _) => 1.0,
+            (Self::SatClip, _) => sign(l + m),
+            (Self::SatClipAnalytic, 0) => PI * sign(l),
+            (Self::SatClipAnalytic, _) => sign(l),
+        }
+    }
+}
+
+/// Colatitude and longitude in turns, where both are known; `position` in `shaders/encode/position.wgsl`.
+fn position(sample: &Sample) -> Option<[u32; 2]> {
+    let turns = |field| turns_from_degrees(sample.wide(field) as i64);
+    sample.has(Fields::PLACE).then(|| [(1u32 << 30).wrapping_sub(turns(Field::Lat)), turns(Field::Lon)])
+}
+
+/// P_lm(cos θ) for l = m.. below `levels`, normalised so that P_lm · (√2 cos mφ, …) is orthonormal on the sphere, without
+/// the Condon–Shortley sign; θ may run round the whole circle. The recursion over l at fixed m is stable (Holmes and
+/// Featherstone, "A unified approach to the Clenshaw summation", J. Geodesy 76, 2002).
+fn legendre(levels: usize, m: usize, theta: f64) -> Vec<f64> {
     let (sine, cosine) = theta.sin_cos();
     let mut last = 0.0;
     let mut value = (1.0 / (4.0 * PI)).sqrt();
@@ -87,28 +153,37 @@ fn legendre(l: usize, m: usize, theta: f64) -> f64 {
         value *= ((2 * order + 1) as f64 / (2 * order) as f64).sqrt() * sine;
     }
     let m2 = (m * m) as f64;
-    for degree in m + 1..=l {
+    let mut values = vec![value];
+    for degree in m + 1..levels {
         let n = degree as f64;
         let up = ((4.0 * n * n - 1.0) / (n * n - m2)).sqrt();
         let before = (((n - 1.0).powi(2) - m2) / (4.0 * (n - 1.0).powi(2) - 1.0)).sqrt();
         (last, value) = (value, up * (cosine * value - before * last));
+        values.push(value);
     }
-    value
+    values
 }
 
-/// Coefficients of P_lm as a series in cos kθ (m even) or sin kθ (m odd), k = l mod 2, …, l, with √2 where m > 0: by
-/// quadrature over the circle, exact for so short a series.
-fn series(l: usize, m: usize) -> Vec<f32> {
-    let points = 2 * l + 2;
-    let factor = if m > 0 { 2f64.sqrt() } else { 1.0 };
-    let coefficient = |k: usize| {
-        let term = |j: usize| {
-            let theta = 2.0 * PI * j as f64 / points as f64;
-            let wave = if m % 2 == 1 { (k as f64 * theta).sin() } else { (k as f64 * theta).cos() };
-            legendre(l, m, theta) * wave
-        };
-        let norm = if k == 0 { 1.0 } else { 2.0 } / points as f64;
-        (factor * norm * (0..points).map(term).sum::<f64>()) as f32
-    };
-    (l % 2..=l).step_by(2).map(coefficient).collect()
+/// `[l − m][k]`: coefficients of P_lm, l = m.. below `levels`, as series in cos kθ (m even) or sin kθ (m odd), with √2
+/// where m > 0: by quadrature over the circle, exact for so short a series.
+fn all_series(levels: usize, m: usize) -> Vec<Vec<f64>> {
+    let points = 2 * levels;
+    let factor = if m > 0 { SQRT_2 } else { 1.0 };
+    let mut series = vec![vec![0.0; levels]; levels - m];
+    for point in 0..points {
+        let theta = TAU * point as f64 / points as f64;
+        let values = legendre(levels, m, theta);
+        for k in 0..levels {
+            // Reduced exactly.
+            let (sine, cosine) = (TAU * (k * point % points) as f64 / points as f64).sin_cos();
+            let norm = if k == 0 { 1.0 } else { 2.0 } / points as f64;
+            let wave = factor * norm * if m % 2 == 1 { sine } else { cosine };
+            series.iter_mut().zip(&values).for_each(|(series, value)| series[k] += wave * value);
+        }
+    }
+    for (l, series) in (m..).zip(&mut series) {
+        // What the quadrature leaves where the coefficient is zero.
+        (0..levels).filter(|k| *k > l || k % 2 != l % 2).for_each(|k| series[k] = 0.0);
+    }
+    series
 }

@@ -3,6 +3,7 @@
 mod backward;
 mod continuity;
 mod forward;
+mod harmonics;
 mod reference;
 
 use crate::support::*;

@@ -1,6 +1,6 @@
 //! Encodings in plain f64, from degrees, dates and metres: no turns, no fixed point, no series.
 
-use gtca::encode::{Block, Plan};
+use gtca::encode::{Block, Convention, Plan};
 use gtca::records::{Field, Record};
 use std::f64::consts::{PI, TAU};
 
@@ -17,6 +17,7 @@ pub fn row(plan: &Plan, record: &Record, arena: &[f64]) -> Row {
         let known = f64::from(u8::from(features.is_some()));
         e.extend(features.unwrap_or_else(|| match layout.block {
             Block::ClayScalars { .. } => clay(record).0,
+            Block::Harmonics { .. } => vec![0.0; width],
             _ => learned[..width].to_vec(),
         }));
         e.extend(layout.validity.map(|_| known));
@@ -27,6 +28,9 @@ pub fn row(plan: &Plan, record: &Record, arena: &[f64]) -> Row {
 fn block(block: &Block, record: &Record, learned: &[f64]) -> Option<Row> {
     match *block {
         Block::Place { degree } => Some(harmonics_of_place(record.lat_deg?, record.lon_deg?, degree)),
+        Block::Harmonics { degree, convention, .. } => {
+            Some(harmonics_of(convention, record.lat_deg?, record.lon_deg?, degree))
+        }
         Block::Season => Some(waves((1..=8).map(f64::from), season(record)?.1)),
         Block::Day => Some(waves((1..=4).map(f64::from), day(record)?)),
         Block::Year => {
@@ -139,41 +143,50 @@ fn factorial(n: u32) -> f64 {
     (1..=n).map(f64::from).product()
 }
 
-fn binomial(n: u32, k: u32) -> f64 {
-    factorial(n) / factorial(k) / factorial(n - k)
-}
-
-/// Real spherical harmonics as polynomials of the unit vector:
-/// Y_lm ∝ Re or Im (x + iy)^|m| · d^|m|/dz^|m| P_l(z), P_l by its explicit sum.
+/// Real spherical harmonics from the unit vector: Y_lm ∝ Re or Im (x + iy)^|m| · Q_lm(z), where Q_lm = P_lm / sin^|m| θ is
+/// a polynomial, by the textbook's recursion over l of functions that are not normalised.
 pub fn harmonics_of_place(lat_deg: f64, lon_deg: f64, degree: u32) -> Row {
     let (lat, lon) = (lat_deg.to_radians(), lon_deg.to_radians());
     let [x, y, z] = [lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()];
-    let mut out = Vec::new();
-    for l in 0..=degree {
-        for m in -(l as i32)..=l as i32 {
-            let order = m.unsigned_abs();
-            let (mut real, mut imaginary) = (1.0, 0.0);
-            for _ in 0..order {
-                (real, imaginary) = (real * x - imaginary * y, real * y + imaginary * x);
-            }
-            let term = |k: u32| {
-                let sign = if k.is_multiple_of(2) { 1.0 } else { -1.0 };
-                let power = l - 2 * k;
-                if power < order {
-                    return 0.0;
-                }
-                let derived = factorial(power) / factorial(power - order) * z.powi((power - order) as i32);
-                sign * binomial(l, k) * binomial(2 * l - 2 * k, l) * derived
-            };
-            let legendre = (0..=l / 2).map(term).sum::<f64>() / 2f64.powi(l as i32);
-            let norm = f64::from(2 * l + 1) / (4.0 * PI) * factorial(l - order) / factorial(l + order);
-            let wave = match m {
-                0 => 1.0,
-                1.. => 2f64.sqrt() * real,
-                _ => 2f64.sqrt() * imaginary,
-            };
-            out.push(norm.sqrt() * legendre * wave);
+    let mut out = vec![0.0; (degree as usize + 1).pow(2)];
+    let (mut real, mut imaginary) = (1.0, 0.0);
+    // (2m − 1)!!
+    let mut diagonal = 1.0;
+    for m in 0..=degree {
+        let (mut before, mut value) = (0.0, diagonal);
+        for l in m..=degree {
+            let norm = f64::from(2 * l + 1) / (4.0 * PI) * factorial(l - m) / factorial(l + m);
+            let size = norm.sqrt() * value;
+            let centre = l * l + l;
+            let factor = if m == 0 { 1.0 } else { 2f64.sqrt() };
+            out[(centre - m) as usize] = factor * size * imaginary;
+            out[(centre + m) as usize] = factor * size * real;
+            let next = (f64::from(2 * l + 1) * z * value - f64::from(l + m) * before) / f64::from(l + 1 - m);
+            (before, value) = (value, next);
         }
+        (real, imaginary) = (real * x - imaginary * y, real * y + imaginary * x);
+        diagonal *= f64::from(2 * m + 1);
     }
     out
+}
+
+/// The published conventions as their sources state them, from ours: SatCLIP's angles are longitude + 180° and
+/// latitude + 90°, its functions carry (−1)^m; its table has π at m = 0 and once more (−1)^m elsewhere.
+pub fn harmonics_of(convention: Convention, lat_deg: f64, lon_deg: f64, degree: u32) -> Row {
+    if convention == Convention::Orthonormal {
+        return harmonics_of_place(lat_deg, lon_deg, degree);
+    }
+    let mut row = harmonics_of_place(-lat_deg, lon_deg + 180.0, degree);
+    for l in 0..=degree as i32 {
+        for m in -l..=l {
+            let condon_shortley = if m % 2 == 0 { 1.0 } else { -1.0 };
+            let table = match (convention, m) {
+                (Convention::SatClip, _) => 1.0,
+                (_, 0) => PI,
+                _ => condon_shortley,
+            };
+            row[(l * l + l + m) as usize] *= condon_shortley * table;
+        }
+    }
+    row
 }

@@ -1,0 +1,140 @@
+//! Spherical harmonics: every degree, every convention.
+
+use super::*;
+use gtca::encode::{Convention, twin};
+
+const CONVENTIONS: [Convention; 3] =
+    [Convention::Orthonormal, Convention::SatClip, Convention::SatClipAnalytic];
+
+fn published(degree: u32, convention: Convention, validity: bool) -> Block {
+    Block::Harmonics { degree, convention, validity }
+}
+
+/// Places next to poles and to the antimeridian, on meridians and parallels, and all over the sphere.
+fn places(random_ones: usize) -> Vec<Record> {
+    let near = [0.0, 1e-9, 1e-6, 1e-4, 1e-2, 1.0];
+    let lats = near.iter().flat_map(|d| [90.0 - d, -90.0 + d, *d, -d]);
+    let lons = near.iter().flat_map(|d| [180.0 - d, -180.0 + d, *d, 90.0 - d]).collect::<Vec<_>>();
+    let edges = lats.flat_map(|lat| lons.iter().map(move |&lon| [lat, lon]));
+    let mut random = Random(40);
+    let random = (0..random_ones)
+        .map(|_| [(random.unit() * 2.0 - 1.0).asin().to_degrees(), random.unit() * 360.0 - 180.0]);
+    let place = |[lat, lon]: [f64; 2]| Record::new().lat_deg(lat).lon_deg(lon);
+    edges.map(place).chain(random.collect::<Vec<_>>().into_iter().map(place)).collect()
+}
+
+/// Worst |e − expected| of each degree; `e` has the columns of one block.
+fn worst_by_degree(e: &[f32], expected: &[f64], degree: usize, width: usize) -> Vec<f64> {
+    let rows = || e.chunks_exact(width).zip(expected.chunks_exact(width));
+    let of = |l: usize| {
+        let columns = l * l..(l + 1) * (l + 1);
+        rows()
+            .flat_map(|(e, expected)| e[columns.clone()].iter().zip(&expected[columns.clone()]))
+            .map(|(&e, expected)| (f64::from(e) - expected).abs())
+            .fold(0.0, f64::max)
+    };
+    (0..=degree).map(of).collect()
+}
+
+#[test]
+fn every_degree_holds_its_bound_everywhere() {
+    let Some(gpu) = gpu() else { return };
+    let batch = Batch::of(Plan::new(&[Block::Place { degree: 40 }]).unwrap(), &places(1200));
+    let (e, _) = batch.forward(gpu, Layout::Separate);
+    let expected = batch.reference(&wide(&batch.arena));
+    let worst = worst_by_degree(&e, &expected, 40, batch.plan.width() as usize);
+    let twin = wide(&twin::forward(&batch.plan, &batch.records, &batch.arena));
+    let from_twin = worst_by_degree(&e, &twin, 40, batch.plan.width() as usize);
+    for (l, (worst, from_twin)) in worst.iter().zip(&from_twin).enumerate() {
+        // As the documentation of `Convention` says.
+        let bound = 2e-7 + 1e-8 * l as f64;
+        assert!(*worst <= bound, "degree {l}: {worst:e} from f64");
+        assert!(*from_twin <= bound, "degree {l}: {from_twin:e} from the twin");
+    }
+}
+
+#[test]
+fn satclips_columns_equal_upstreams() {
+    let Some(gpu) = gpu() else { return };
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/satclip.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let f64s = |name: &str| {
+        file.tensor(name).ok().map(|tensor| bytemuck::pod_collect_to_vec::<u8, f64>(tensor.data()))
+    };
+    let names = file.names();
+    let mut cases = 0;
+    for (group, convention) in
+        [("sh_closed", Convention::SatClip), ("sh_analytic", Convention::SatClipAnalytic)]
+    {
+        for case in
+            names.iter().filter_map(|name| name.strip_suffix(".in.L")).filter(|n| n.starts_with(group))
+        {
+            let levels: Vec<i32> =
+                bytemuck::pod_collect_to_vec(file.tensor(&format!("{case}.in.L")).unwrap().data());
+            let lonlat = f64s(&format!("{case}.in.lonlat_deg")).or_else(|| f64s("in.lonlat_deg")).unwrap();
+            let place = |p: &[f64]| Record::new().lat_deg(p[1]).lon_deg(p[0]);
+            let all: Vec<Record> = lonlat.chunks_exact(2).map(place).collect();
+            let block = published(levels[0] as u32 - 1, convention, false);
+            let batch = Batch::of(Plan::new(&[block]).unwrap(), &all);
+            let (e, _) = batch.forward(gpu, Layout::OneBuffer);
+            assert_near(case, &e, &f64s(&format!("{case}.out_f64")).unwrap(), 6e-7);
+            cases += 1;
+        }
+    }
+    assert_eq!(cases, 5);
+}
+
+#[test]
+fn degrees_and_batches_around_every_tile_edge_are_whole() {
+    let Some(gpu) = gpu() else { return };
+    for (i, degree) in [0, 1, 2, 3, 6, 7, 8, 9, 15, 16, 17, 24, 31, 39].into_iter().enumerate() {
+        let samples = [1, 3, 4, 5, 31, 32, 33, 63, 64, 65, 97][i % 11];
+        let blocks = [
+            published(degree, CONVENTIONS[i % 3], i % 2 == 0),
+            Block::Day,
+            Block::Place { degree: 9 - degree.min(9) },
+        ];
+        let batch = Batch::of(Plan::new(&blocks).unwrap(), &records(200, 3)[..samples]);
+        let (e, _) = batch.forward(gpu, LAYOUTS[i % 2]);
+        assert_near("e", &e, &batch.reference(&wide(&batch.arena)), 1.5e-6);
+        let twin = twin::forward(&batch.plan, &batch.records, &batch.arena);
+        assert_near("e against its twin", &e, &wide(&twin), 6e-7);
+    }
+}
+
+#[test]
+fn a_missing_place_is_zeros_where_nothing_is_learned() {
+    let Some(gpu) = gpu() else { return };
+    let mut all = records(70, 5);
+    for (i, record) in all.iter_mut().enumerate() {
+        record.lat_deg = record.lat_deg.filter(|_| i % 3 != 0);
+        record.lon_deg = record.lon_deg.filter(|_| i % 5 != 0);
+    }
+    let blocks = [published(4, Convention::SatClip, true), published(12, Convention::SatClipAnalytic, false)];
+    let plan = Plan::new(&blocks).unwrap();
+    assert_eq!((plan.width(), plan.arena_len()), (25 + 1 + 169, 0));
+    let batch = Batch::of(plan, &all);
+    let (e, status) = batch.forward(gpu, Layout::OneBuffer);
+    assert_near("e", &e, &batch.reference(&[]), 2e-6);
+    assert_same_bits("row 0", &e[..195], &[0.0; 195]);
+    assert_eq!(status, [0, 0]);
+}
+
+#[test]
+fn a_place_alone_and_twenty_repeats_give_the_same_bits() {
+    let Some(gpu) = gpu() else { return };
+    let all = records(70, 8);
+    let block = [Block::Place { degree: 40 }];
+    let batch = Batch::of(Plan::new(&block).unwrap(), &all);
+    let (first, _) = batch.forward(gpu, Layout::Separate);
+    for repeat in 0..20 {
+        assert_same_bits("repeat", &first, &batch.forward(gpu, LAYOUTS[repeat % 2]).0);
+    }
+    let width = batch.plan.width() as usize;
+    for sample in [0, 3, 31, 32, 69] {
+        let alone = Batch::of(Plan::new(&block).unwrap(), &all[sample..=sample]);
+        let (row, _) = alone.forward(gpu, Layout::OneBuffer);
+        assert_same_bits("row", &row, &first[sample * width..][..width]);
+    }
+}
