@@ -64,7 +64,10 @@ async fn encode(gpu: &Gpu, encoder: &Encoder, records: &Records) -> Result<Vec<f
     let records = View::matrix(&words, RECORD_WORDS, samples).of(Dtype::U32);
     let (arena, e) = (View::vector(&arena, plan.arena_len()), View::matrix(&e, samples, plan.width()));
     let mut commands = gpu.encoder();
-    encoder.forward(&mut gpu.recorder(&mut commands), &Forward { records, arena, e, status: None })?;
+    encoder.forward(
+        &mut gpu.recorder(&mut commands),
+        &Forward { records, arena, given: None, e, status: None },
+    )?;
     gpu.submit(commands)?;
     gpu.read_f32(&e).await
 }

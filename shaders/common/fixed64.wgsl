@@ -76,6 +76,17 @@ fn mul32_wide(a: u32, b: u32) -> vec2<u32> {
     return vec2<u32>(a * b, a_high * b_high + (middle >> 16u) + (middle_2 >> 16u));
 }
 
+// The high word of a product.
+fn mul32_high(a: u32, b: u32) -> u32 {
+    let a_low = a & 0xffffu;
+    let a_high = a >> 16u;
+    let b_low = b & 0xffffu;
+    let b_high = b >> 16u;
+    let middle = a_high * b_low + ((a_low * b_low) >> 16u);
+    let middle_2 = a_low * b_high + (middle & 0xffffu);
+    return a_high * b_high + (middle >> 16u) + (middle_2 >> 16u);
+}
+
 // The whole product of two signed words.
 fn mul_i32_wide(a: i32, b: i32) -> vec2<u32> {
     let product = mul32_wide(bitcast<u32>(a), bitcast<u32>(b));
@@ -146,6 +157,14 @@ fn ladder_turns(value: vec2<u32>, frequency: vec2<u32>, point: u32) -> u32 {
     let low = product[word];
     let high = product[word + 1u];
     return select((low >> bits) | (high << ((32u - bits) & 31u)), low, bits == 0u);
+}
+
+// Bits 64..96 of value · frequency, both signed: a phase in turns. The product of the low words is left out; it would
+// add one unit at most.
+fn wave_turns(value: vec2<u32>, frequency: vec2<u32>) -> u32 {
+    let high = mul32_high(value.x, frequency.y) - select(0u, value.x, is_negative64(frequency));
+    let high_2 = mul32_high(frequency.x, value.y) - select(0u, frequency.x, is_negative64(value));
+    return high + high_2 + value.y * frequency.y;
 }
 
 // x · 2^point as a signed number, rounded toward zero, saturating at ±(2⁶³ − 1); NaN gives 0.

@@ -3,14 +3,10 @@
 // which returns a word of the plan. Rust side: `Plan::compile` in src/encode/plan.rs.
 
 const OPCODE_PLACE = 0u;
-const OPCODE_SEASON = 1u;
-const OPCODE_DAY = 2u;
-const OPCODE_YEAR = 3u;
-const OPCODE_GSD = 4u;
-const OPCODE_ID = 5u;
-const OPCODE_CLAY = 6u;
+const OPCODE_ID = 1u;
+const OPCODE_WAVES = 2u;
 
-const HEADER_WORDS = 10u;
+const HEADER_WORDS = 12u;
 const NONE = 0xffffffffu;
 
 struct Block {
@@ -18,12 +14,14 @@ struct Block {
     column: u32,     // of its first feature
     width: u32,      // features, without the validity column
     validity: u32,   // 1: a validity column follows the features
-    missing: u32,    // arena offset of the missing vector; its table follows; NONE: nothing is learned
+    missing: u32,    // arena offset of the missing vector; its table follows; NONE: no such vector
     table_rows: u32,
     parameter: u32,
-    field_bit: u32,
+    fields: u32,     // validity bits of the fields that it reads
     constants: u32,  // where the scheme's constants start in the plan
-    selector: u32,   // row of the backward's selectors; NONE where nothing is learned
+    selector: u32,   // row of the backward's selectors; NONE where there is no missing vector
+    scale: u32,      // arena offset of the learned scale; NONE: there is none
+    index: u32,      // among the plan's blocks
 }
 
 fn load_block(index: u32) -> Block {
@@ -39,5 +37,7 @@ fn load_block(index: u32) -> Block {
         plan_word(at + 7u),
         plan_word(at + 8u),
         plan_word(at + 9u),
+        plan_word(at + 10u),
+        plan_word(at + 11u),
     );
 }

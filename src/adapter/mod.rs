@@ -169,7 +169,10 @@ impl GtcaAdapter {
         let (hidden, logits) = (Linear::new(&hidden)?, Linear::new(&logits)?);
         let gate = MetadataGate::new(&MetadataGateDesc { width })?;
         let parameters = Parameters::new(desc, arena, metadata);
-        let values = gpu.upload("gtca parameters", &parameters.initial(seed));
+        let mut initial = parameters.initial(seed);
+        let start = parameters.encoder.start as usize;
+        initial[start..start + arena as usize].copy_from_slice(&plan.initial_arena());
+        let values = gpu.upload("gtca parameters", &initial);
         let gradients = gpu.zeros("gtca gradients", u64::from(parameters.len) * 4);
         let (gpu, desc, encoder) = (gpu.clone(), desc.clone(), Encoder::new(gpu, plan));
         Ok(Self { gpu, desc, encoder, hidden, logits, gate, layers, parameters, values, gradients })
@@ -235,7 +238,10 @@ impl GtcaAdapter {
         let (e, pre, z, a) =
             (tape.encoding(), tape.hidden_view(&tape.pre), tape.hidden_view(&tape.z), tape.logits());
         let arena = p.encoder.view(&self.values);
-        self.encoder.forward(recorder, &encode::Forward { records: args.records, arena, e, status: None })?;
+        self.encoder.forward(
+            recorder,
+            &encode::Forward { records: args.records, arena, given: None, e, status: None },
+        )?;
         let (weight, bias) = (p.w1.view(&self.values), Some(p.b1.view(&self.values)));
         self.hidden.forward(recorder, &linear::Forward { x: e, weight, bias, pre: Some(pre), y: z })?;
         let (weight, bias) = (p.w2.view(&self.values), Some(p.b2.view(&self.values)));
@@ -372,7 +378,10 @@ impl GtcaAdapter {
         match de {
             Some(de) => {
                 let darena = p.encoder.view(&self.gradients);
-                self.encoder.backward(recorder, &encode::Backward { records: args.records, de, darena, mode })
+                self.encoder.backward(
+                    recorder,
+                    &encode::Backward { records: args.records, given: None, de, darena, mode },
+                )
             }
             None => Ok(()),
         }

@@ -41,6 +41,20 @@ pub fn ladder_turns(value: i64, frequency: i64, point: u32) -> u32 {
     ((i128::from(value) * i128::from(frequency)) >> (point - 32)) as u32
 }
 
+/// Bits 64..96 of `value · frequency`, a phase in turns: two high halves and one low product, without the product of
+/// the low words, which would add one unit at most.
+///
+/// ```
+/// use gtca::common::fixed64::wave_turns;
+/// // 0.75 with 43 digits after the point, times 3 turns: 2 turns and a quarter.
+/// assert_eq!(wave_turns(3 << 41, 3 << 53), 1 << 30);
+/// ```
+pub fn wave_turns(value: i64, frequency: i64) -> u32 {
+    let high = |low_word: u32, high_word: i32| ((i64::from(low_word) * i64::from(high_word)) >> 32) as u32;
+    let (v, f) = (words(value), words(frequency));
+    high(v[0], f[1] as i32).wrapping_add(high(f[0], v[1] as i32)).wrapping_add(v[1].wrapping_mul(f[1]))
+}
+
 /// A frequency in turns per unit as `(fixed, point)` for [`ladder_turns`], every bit of the f64 kept.
 ///
 /// `point` lies in 32..=127: frequencies of 2³⁰ turns a unit and more saturate, and bits below 2⁻¹²⁷ are dropped.

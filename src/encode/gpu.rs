@@ -1,23 +1,26 @@
 //! Recording of the encoder's kernels.
 
 use super::{Backward, Encoder, Forward, OP, harmonics};
+use super::{AddToTokens, Axis, Backward, Encoder, Forward, OP, TokenGrid};
 use crate::Error;
 use crate::gpu::reduce::{Chunks, sum_chunks};
-use crate::gpu::{Binding, Dispatch, Kernel, Recorder, Rows, View};
+use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Rows, View};
 use crate::records::RECORD_WORDS;
 use bytemuck::{Pod, Zeroable};
 
 /// More than any scheme loops: an unknown place at degree 40 without a missing vector gets 1,681 zeros.
 const FORWARD_ITERATIONS: u64 = 2000;
+use std::ops::Range;
 
 static FORWARD: Kernel = Kernel {
     name: "encode/forward",
     source: include_str!("../../shaders/encode/forward.wgsl"),
-    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
+    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
     params_bytes: size_of::<ForwardParams>(),
-    flags: &[&[], &["BACKWARD"]],
-    loop_bound: "2,000",
-    when: "every encoding; BACKWARD: which parameters each record used",
+    flags: &[&[], &["BACKWARD"], &["TOKENS"], &["VEC4"], &["TOKENS", "VEC4"]],
+    loop_bound: "twice the block's columns and its coefficients",
+    when: "every encoding; VEC4: blocks in columns of four, rows at multiples of four; TOKENS: added to tokens; \
+           BACKWARD: which parameters each record used",
 };
 
 static ARENA_GRADIENT: Kernel = Kernel {
@@ -36,13 +39,19 @@ pub(crate) const KERNELS: &[&Kernel] = &[&FORWARD, &ARENA_GRADIENT, &harmonics::
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct ForwardParams {
     e: Rows,
+    given: Rows,
     records_start: u32,
     records_stride: u32,
-    samples: u32,
+    rows: u32,
+    first_block: u32,
     blocks: u32,
     arena_start: u32,
     status_start: u32,
+    skipped: u32,
+    frames_a_record: u32,
+    tokens: u32,
     pad: [u32; 2],
+    grid: [Axis; 4],
 }
 
 #[repr(C)]
@@ -60,6 +69,75 @@ struct GradientParams {
 /// Elements between the words of a record.
 pub(super) fn word_stride(records: &View<'_>) -> u32 {
     if records.shape[0] == RECORD_WORDS { records.sample_stride } else { records.row_stride }
+}
+
+/// Where one variant of the forward kernel reads and writes.
+struct Run<'a> {
+    records: View<'a>,
+    arena: Bound<'a>,
+    given: Option<View<'a>>,
+    e: Bound<'a>,
+    status: Bound<'a>,
+    rows: u32,
+    tokens: u32,
+    grid: Option<TokenGrid>,
+}
+
+impl<'a> Run<'a> {
+    /// Records a range of the plan's blocks.
+    fn dispatch(
+        &self,
+        encoder: &Encoder,
+        recorder: &mut Recorder<'_>,
+        blocks: Range<u32>,
+        flags: &[&'static str],
+    ) -> Result<(), Error> {
+        let alignment = recorder.gpu().alignment();
+        let records = self.records.bind(alignment);
+        // Where no further columns are given, none are read.
+        let given = self.given.map_or(records, |given| given.bind(alignment));
+        let grid = self.grid.unwrap_or_default();
+        let count = blocks.end - blocks.start;
+        let params = ForwardParams {
+            e: self.e.rows,
+            given: given.rows,
+            records_start: records.rows.start,
+            records_stride: word_stride(&self.records),
+            rows: self.rows,
+            first_block: blocks.start,
+            blocks: count,
+            arena_start: self.arena.rows.start,
+            status_start: self.status.rows.start,
+            skipped: grid.skipped,
+            frames_a_record: grid.frames_a_record,
+            tokens: self.tokens,
+            pad: [0; 2],
+            grid: grid.axes(),
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &FORWARD,
+            flags,
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[records, encoder.words().bind(alignment), self.arena, given, self.e, self.status],
+            groups: u64::from(self.rows.div_ceil(64)) * u64::from(count),
+            iterations: encoder.plan.iterations() + 64,
+        })
+    }
+
+    /// Records all blocks: those in fours with whole-vector stores where the rows allow it.
+    fn dispatch_all(&self, encoder: &Encoder, recorder: &mut Recorder<'_>) -> Result<(), Error> {
+        let blocks = encoder.plan.layouts().len() as u32;
+        let Rows { start, sample_stride, row_stride, .. } = self.e.rows;
+        let is_aligned = [start, sample_stride, row_stride].iter().all(|elements| elements % 4 == 0)
+            && self.e.offset.is_multiple_of(16)
+            && self.e.size.is_multiple_of(16);
+        let fours = if is_aligned { encoder.plan.fours() } else { 0 };
+        let [plain, vectors]: [&[&'static str]; 2] =
+            if self.grid.is_some() { [&["TOKENS"], &["TOKENS", "VEC4"]] } else { [&[], &["VEC4"]] };
+        self.dispatch(encoder, recorder, 0..fours, vectors)?;
+        self.dispatch(encoder, recorder, fours..blocks, plain)
+    }
 }
 
 pub(super) fn forward(
@@ -98,43 +176,86 @@ pub(super) fn forward(
             iterations: FORWARD_ITERATIONS,
         })?;
         harmonics::forward(encoder, recorder, &record_run, &e_run)?;
+    let mut views = vec![args.e];
+    views.extend(args.given);
+    for range in recorder.gpu().row_chunks(OP, &views, 1)? {
+        let run = Run {
+            records: args.records.columns(range.start, range.end - range.start),
+            arena: args.arena.bind(alignment),
+            given: args.given.map(|given| given.slice_rows(range.start, range.end)),
+            e: args.e.slice_rows(range.start, range.end).bind(alignment),
+            status,
+            rows: range.end - range.start,
+            tokens: 1,
+            grid: None,
+        run.dispatch_all(encoder, recorder)?;
     }
     Ok(())
 }
 
-/// Which row of its parameters each learned block used, `[learned, samples]` of this run of records.
+pub(super) fn add_to_tokens(
+    encoder: &Encoder,
+    recorder: &mut Recorder<'_>,
+    args: &AddToTokens<'_>,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let blocks = encoder.plan.layouts().len() as u32;
+    let uncounted = recorder.scratch(OP, u64::from(blocks) * 4)?;
+    let status = args.status.unwrap_or(uncounted.vector(blocks)).bind(alignment);
+    let [_, tokens, _] = args.tokens.shape;
+    let a_sample = args.grid.records_a_sample();
+    let mut views = vec![args.tokens];
+    views.extend(args.given);
+    // Whole samples, so that a row's number tells its token.
+    for range in recorder.gpu().row_chunks(OP, &views, tokens)? {
+        let [first, last] = [range.start, range.end].map(|row| row / tokens);
+        let samples = last - first;
+        let part = |view| sample_range(view, first, last);
+        let run = Run {
+            records: args.records.columns(first * a_sample, samples * a_sample),
+            arena: args.arena.bind(alignment),
+            given: args.given.map(part),
+            e: part(args.tokens).bind(alignment),
+            status,
+            rows: samples * tokens,
+            tokens,
+            grid: Some(args.grid),
+        };
+        run.dispatch_all(encoder, recorder)?;
+    }
+    Ok(())
+}
+
+/// Samples `first..last` of a view, its tokens kept apart.
+fn sample_range<'a>(view: View<'a>, first: u32, last: u32) -> View<'a> {
+    let mut part = view;
+    part.shape[0] = last - first;
+    part.offset += u64::from(first) * u64::from(view.sample_stride) * view.dtype.bytes();
+    part
+}
+
+/// Which row of its parameters each block with a missing vector used, `[learned, samples]` of this run of records.
 fn selectors(
     encoder: &Encoder,
     recorder: &mut Recorder<'_>,
     records: &View<'_>,
+    given: Option<View<'_>>,
     selectors: &View<'_>,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let unused = recorder.scratch(OP, 4)?;
-    let unused = unused.vector(1).bind(alignment);
-    let samples = records.width();
-    let bound = records.bind(alignment);
-    let blocks = encoder.plan.layouts().len() as u32;
-    let params = ForwardParams {
-        e: Rows { tokens: 1, ..Default::default() },
-        records_start: bound.rows.start,
-        records_stride: word_stride(records),
-        samples,
-        blocks,
-        arena_start: 0,
-        status_start: 0,
-        pad: [0; 2],
-    };
-    recorder.dispatch(&Dispatch {
-        kernel: &FORWARD,
-        flags: &["BACKWARD"],
-        params: bytemuck::bytes_of(&params),
-        knobs: &[],
+    let run = Run {
+        records: *records,
         // This variant reads no arena.
-        storage: &[bound, encoder.words().bind(alignment), bound, selectors.bind(alignment), unused],
-        groups: u64::from(samples.div_ceil(64)) * u64::from(blocks),
-        iterations: FORWARD_ITERATIONS,
-    })
+        arena: records.bind(alignment),
+        given,
+        e: selectors.bind(alignment),
+        status: unused.vector(1).bind(alignment),
+        rows: records.width(),
+        tokens: 1,
+        grid: None,
+    };
+    run.dispatch(encoder, recorder, 0..encoder.plan.layouts().len() as u32, &["BACKWARD"])
 }
 
 pub(super) fn backward(
@@ -151,11 +272,13 @@ pub(super) fn backward(
         let samples = range.end - range.start;
         let used = recorder.scratch(OP, u64::from(learned) * u64::from(samples) * 4)?;
         let used = used.matrix(learned, samples);
-        selectors(encoder, recorder, &args.records.columns(range.start, samples), &used)?;
+        let records = args.records.columns(range.start, samples);
+        let given = args.given.map(|given| given.slice_rows(range.start, range.end));
+        selectors(encoder, recorder, &records, given, &used)?;
         let filled = chunks.of(&range);
         let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
         let de = args.de.slice_rows(range.start, range.end).bind(alignment);
-        for (block, layout) in (0..).zip(encoder.plan.layouts()).filter(|(_, layout)| layout.is_learned()) {
+        for (block, layout) in encoder.plan.headers().filter(|(_, layout)| layout.is_learned()) {
             let params = GradientParams {
                 de: de.rows,
                 samples,

@@ -26,11 +26,18 @@ mod harmonics;
 mod plan;
 mod scheme;
 mod schemes;
+mod source;
+mod tokens;
 pub mod twin;
+mod waves;
 
 pub(crate) use gpu::KERNELS;
 pub use harmonics::Convention;
 pub use plan::{Block, IdTables, Layout, Plan};
+pub use scheme::Scale;
+pub use source::Source;
+pub use tokens::{AddToTokens, Axis, TokenGrid};
+pub use waves::{Order, Wave, Waves};
 
 use crate::Error;
 use crate::gpu::{Access, Dtype, Gpu, Mode, Recorder, View, check_overlap};
@@ -56,6 +63,7 @@ const OP: &str = "encode";
 ///     &Forward {
 ///         records: View::matrix(&words, RECORD_WORDS, 1).of(Dtype::U32),
 ///         arena: View::vector(&arena, encoder.plan().arena_len()),
+///         given: None,
 ///         e: View::matrix(&e, 1, encoder.plan().width()),
 ///         status: None,
 ///     },
@@ -76,6 +84,9 @@ pub struct Forward<'a> {
     pub records: View<'a>,
     /// Learned parameters, `[arena_len]`.
     pub arena: View<'a>,
+    /// Further numbers of each record, `[S, ≤ 8]`, for waves of [`Source::Given`]. A value that is not finite or not below
+    /// 2¹⁹ is missing.
+    pub given: Option<View<'a>>,
     /// Written: `[S, M]`.
     pub e: View<'a>,
     /// u32 `[blocks]`, counted up: records in which a field that the block reads holds an impossible value or an id
@@ -88,6 +99,8 @@ pub struct Forward<'a> {
 pub struct Backward<'a> {
     /// As in the forward.
     pub records: View<'a>,
+    /// As in the forward.
+    pub given: Option<View<'a>>,
     /// Gradient of e, `[S, M]`.
     pub de: View<'a>,
     /// Written: gradient of the arena, `[arena_len]`.
@@ -117,11 +130,16 @@ impl Encoder {
         self.check_records(recorder, &args.records, samples)?;
         args.arena.check_rows(OP, "arena", Dtype::F32, 1, self.plan.arena_len())?;
         args.e.check_rows(OP, "e", Dtype::F32, samples, self.plan.width())?;
+        if self.plan.reads_tokens() {
+            let rule = "some block needs a token's place";
+            return Err(Error::argument(OP, "plan", "without tokens", rule, "call add_to_tokens"));
+        }
         let mut used = vec![
             ("records", args.records, Access::Read),
             ("arena", args.arena, Access::Read),
             ("e", args.e, Access::Write),
         ];
+        used.extend(self.check_given(args.given, samples)?);
         if let Some(status) = args.status {
             status.check_rows(OP, "status", Dtype::U32, 1, self.plan.layouts().len() as u32)?;
             used.push(("status", status, Access::Write));
@@ -144,14 +162,13 @@ impl Encoder {
         self.check_records(recorder, &args.records, samples)?;
         args.de.check_rows(OP, "de", Dtype::F32, samples, self.plan.width())?;
         args.darena.check_rows(OP, "darena", Dtype::F32, 1, self.plan.arena_len())?;
-        check_overlap(
-            OP,
-            &[
-                ("records", args.records, Access::Read),
-                ("de", args.de, Access::Read),
-                ("darena", args.darena, Access::Write),
-            ],
-        )?;
+        let mut used = vec![
+            ("records", args.records, Access::Read),
+            ("de", args.de, Access::Read),
+            ("darena", args.darena, Access::Write),
+        ];
+        used.extend(self.check_given(args.given, samples)?);
+        check_overlap(OP, &used)?;
         gpu::backward(self, recorder, args)
     }
 
@@ -168,6 +185,30 @@ impl Encoder {
             return Err(Error::argument(OP, "records", format!("{bytes} bytes"), rule, "split the batch"));
         }
         Ok(())
+    }
+
+    /// The second view: as many columns as the blocks read.
+    fn check_given<'a>(
+        &self,
+        given: Option<View<'a>>,
+        rows: u64,
+    ) -> Result<Option<(&'static str, View<'a>, Access)>, Error> {
+        let columns = self.plan.given_columns();
+        match given {
+            None if columns > 0 => {
+                let rule = format!("{columns} columns are read");
+                Err(Error::argument(OP, "given", "absent", rule, "give a view"))
+            }
+            Some(given) if given.width() < columns => {
+                let rule = format!("{columns} columns are read");
+                Err(Error::argument(OP, "given", format!("{} wide", given.width()), rule, "widen the view"))
+            }
+            Some(given) => {
+                given.check_rows(OP, "given", Dtype::F32, rows, given.width())?;
+                Ok(Some(("given", given, Access::Read)))
+            }
+            None => Ok(None),
+        }
     }
 
     /// The plan's words as a view.

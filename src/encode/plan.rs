@@ -3,6 +3,11 @@
 use super::scheme::Scheme;
 use super::schemes::{ClayScalars, Day, Gsd, Id, Place, Season, Year};
 use super::{Convention, OP};
+use super::OP;
+use super::scheme::{Scale, Scheme};
+use super::schemes::{ClayScalars, Day, Gsd, Id, Place, Published, Season, Year};
+use super::source::Source;
+use super::waves::Waves;
 use crate::Error;
 use crate::records::{Field, Fields};
 use std::ops::Range;
@@ -10,12 +15,12 @@ use std::ops::Range;
 /// What stands where a plan has no number.
 const NONE: u32 = u32::MAX;
 /// Words of one block's header; `HEADER_WORDS` in `shaders/encode/block.wgsl`.
-const HEADER_WORDS: usize = 10;
+const HEADER_WORDS: usize = 12;
 
 /// One block of an encoding: a scheme with its parameters.
 ///
 /// Where an input is missing, a block of ours gives its learned missing vector, and its validity column says 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Block {
     /// Real spherical harmonics of latitude and longitude, degree 0..=`degree` (at most 40): `(degree + 1)²` features
@@ -59,6 +64,15 @@ pub enum Block {
         /// Whether a validity column follows (all four inputs known); upstream has none.
         validity: bool,
     },
+    /// Any list of waves; where an input is missing, it is 0. Nothing is learned.
+    Waves {
+        /// The stem of its column names.
+        name: &'static str,
+        /// The waves.
+        waves: Waves,
+        /// Whether a validity column follows.
+        validity: bool,
+    },
 }
 
 impl Block {
@@ -71,12 +85,17 @@ impl Block {
             Self::Harmonics { degree, convention, validity } => {
                 Box::new(Place { degree, convention, published: Some(validity) })
             }
+        match self.clone() {
+            Self::Place { degree } => Box::new(Place { degree }),
             Self::Season => Box::new(Season),
             Self::Day => Box::new(Day),
             Self::Year => Box::new(Year),
             Self::Gsd => Box::new(Gsd),
             Self::Id { field, rows, width } => Box::new(Id { field, rows, width }),
             Self::ClayScalars { validity } => Box::new(ClayScalars { validity }),
+            Self::Waves { name, waves, validity } => {
+                Box::new(Published { name, waves, validity, scale: None })
+            }
         }
     }
 
@@ -97,7 +116,7 @@ impl Block {
 }
 
 /// Where a block of a [`Plan`] lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Layout {
     /// The block.
@@ -110,6 +129,8 @@ pub struct Layout {
     pub missing: Range<u32>,
     /// Its table in the arena, `[rows, features]`, after the missing vector; empty where there is none.
     pub table: Range<u32>,
+    /// Its learned scale in the arena, after the table; empty where there is none.
+    pub scale: Range<u32>,
 }
 
 impl Layout {
@@ -143,12 +164,15 @@ pub struct IdTables {
 /// assert_eq!((clay.width(), clay.arena_len()), (8, 0));
 /// # Ok::<(), gtca::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     layouts: Vec<Layout>,
     width: u32,
     arena_len: u32,
     learned: u32,
+    order: Vec<u32>,
+    fours: u32,
+    iterations: u64,
     words: Vec<u32>,
 }
 
@@ -166,25 +190,40 @@ impl Plan {
         for block in blocks {
             let scheme = block.scheme();
             scheme.check()?;
+            if let Some((argument, value, rule)) = scheme.waves().and_then(|waves| waves.problem()) {
+                return Err(Error::argument(OP, argument, value, rule, "change the waves"));
+            }
             let width = scheme.features().len() as u64;
             let features = column as u32..(column + width) as u32;
             let validity = scheme.has_validity().then_some(features.end);
             column += width + u64::from(scheme.has_validity());
             let missing = if scheme.is_learned() { width } else { 0 };
             let table = width * u64::from(scheme.table_rows());
-            if column > 59_999 || arena + missing + table > 1 << 26 {
-                let value = format!("{column} columns and {} parameters", arena + missing + table);
+            let scaled = u64::from(matches!(scheme.scale(), Some(Scale::Learned(_))));
+            let parameters = arena + missing + table + scaled;
+            if column > 59_999 || parameters > 1 << 26 {
+                let value = format!("{column} columns and {parameters} parameters");
                 let rule = "a plan has at most 59,999 columns and 2^26 learned parameters";
                 return Err(Error::argument(OP, "blocks", value, rule, "shrink the tables"));
             }
             let at = arena as u32;
             let missing = at..at + missing as u32;
             let table = missing.end..missing.end + table as u32;
-            arena = table.end.into();
-            layouts.push(Layout { block: *block, features, validity, missing, table });
+            let scale = table.end..table.end + scaled as u32;
+            arena = scale.end.into();
+            layouts.push(Layout { block: block.clone(), features, validity, missing, table, scale });
         }
         let (width, arena_len) = (column as u32, arena as u32);
-        let mut plan = Self { layouts, width, arena_len, learned: 0, words: Vec::new() };
+        let mut plan = Self {
+            layouts,
+            width,
+            arena_len,
+            learned: 0,
+            order: Vec::new(),
+            fours: 0,
+            iterations: 0,
+            words: Vec::new(),
+        };
         plan.compile();
         Ok(plan)
     }
@@ -224,9 +263,36 @@ impl Plan {
         self.layouts.iter().flat_map(of_block).collect()
     }
 
-    /// Learned parameters: missing vectors and tables. All start at 0.
+    /// Learned parameters: missing vectors, tables and scales.
     pub fn arena_len(&self) -> u32 {
         self.arena_len
+    }
+
+    /// Their initial values: 0, and what each learned scale names.
+    pub fn initial_arena(&self) -> Vec<f32> {
+        let mut arena = vec![0.0; self.arena_len as usize];
+        for layout in self.layouts.iter().filter(|layout| !layout.scale.is_empty()) {
+            arena[layout.scale.start as usize] = layout.block.scheme().scale().map_or(1.0, Scale::value);
+        }
+        arena
+    }
+
+    /// Whether some block needs the place of a token: [`Encoder::add_to_tokens`](super::Encoder::add_to_tokens) only.
+    pub fn reads_tokens(&self) -> bool {
+        self.sources().any(Source::is_of_token)
+    }
+
+    /// Columns of the view `given` that the blocks read.
+    pub fn given_columns(&self) -> u32 {
+        let column = |source| if let Source::Given(column) = source { column + 1 } else { 0 };
+        self.sources().map(column).max().unwrap_or(0)
+    }
+
+    fn sources(&self) -> impl Iterator<Item = Source> + '_ {
+        self.layouts
+            .iter()
+            .filter_map(|layout| layout.block.scheme().waves())
+            .flat_map(|waves| waves.sources())
     }
 
     /// Where each block lies.
@@ -249,29 +315,62 @@ impl Plan {
         self.learned
     }
 
+    /// Every header's place in the plan, with its layout.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (u32, &Layout)> {
+        (0..).zip(self.order.iter().map(|index| &self.layouts[*index as usize]))
+    }
+
+    /// Blocks whose columns come in fours; their headers are the first.
+    pub(super) fn fours(&self) -> u32 {
+        self.fours
+    }
+
+    /// Loop iterations of the busiest invocation.
+    pub(super) fn iterations(&self) -> u64 {
+        self.iterations
+    }
+
     fn compile(&mut self) {
+        let comes_in_fours = |layout: &Layout| {
+            let waves = layout.block.scheme().waves();
+            layout.features.start.is_multiple_of(4)
+                && layout.validity.is_none()
+                && waves.is_some_and(|waves| waves.is_in_fours())
+        };
+        let (fours, others): (Vec<_>, Vec<_>) =
+            (0..).zip(&self.layouts).partition(|(_, layout)| comes_in_fours(layout));
+        self.fours = fours.len() as u32;
+        self.order = fours.iter().chain(&others).map(|(index, _)| *index).collect();
         let mut headers = Vec::new();
         let mut constants: Vec<u32> = Vec::new();
         // Everything starts at a multiple of four words, for the kernels that read four at once.
         let first_constant = (self.layouts.len() * HEADER_WORDS).next_multiple_of(4);
         for layout in &self.layouts {
+        let first_constant = (self.layouts.len() * HEADER_WORDS) as u32;
+        for (index, layout) in fours.into_iter().chain(others) {
             let scheme = layout.block.scheme();
             let is_learned = layout.is_learned();
-            let width = layout.features.len() as u32;
-            let id_bit = layout.block.fields().bits();
+            let start = first_constant + constants.len() as u32;
             let header: [u32; HEADER_WORDS] = [
                 scheme.opcode(),
                 layout.features.start,
-                width,
+                layout.features.len() as u32,
                 layout.validity.is_some().into(),
                 if is_learned { layout.missing.start } else { NONE },
                 scheme.table_rows(),
                 scheme.parameter(),
-                if scheme.table_rows() > 0 { id_bit } else { 0 },
-                (first_constant + constants.len()) as u32,
+                scheme.fields().bits(),
+                start,
                 if is_learned { self.learned } else { NONE },
+                if layout.scale.is_empty() { NONE } else { layout.scale.start },
+                index,
             ];
             headers.extend(header);
+            let waves = scheme.waves();
+            self.iterations = self.iterations.max(waves.as_ref().map_or(0, |waves| waves.iterations()));
+            self.iterations =
+                self.iterations.max(2 * layout.features.len() as u64 + scheme.constants().len() as u64);
+            constants.extend(waves.map(|waves| waves.words(start)).unwrap_or_default());
             constants.extend(scheme.constants().into_iter().map(f32::to_bits));
             constants.resize(constants.len().next_multiple_of(4), 0);
             self.learned += u32::from(is_learned);
@@ -295,6 +394,17 @@ mod tests {
         Block::Id { field: Field::Tile, rows: 5, width: 3 },
         Block::ClayScalars { validity: true },
     ];
+    fn every() -> [Block; 7] {
+        [
+            Block::Place { degree: 3 },
+            Block::Season,
+            Block::Day,
+            Block::Year,
+            Block::Gsd,
+            Block::Id { field: Field::Tile, rows: 5, width: 3 },
+            Block::ClayScalars { validity: true },
+        ]
+    }
 
     #[test]
     fn the_shader_knows_every_opcode_by_its_name() {
@@ -305,6 +415,9 @@ mod tests {
                 "tile" => "id",
                 "harmonics" => "place",
                 name => name,
+        for block in every() {
+                "place" => "place",
+                _ => "waves",
             };
             let line = format!("const OPCODE_{} = {}u;", name.to_uppercase(), block.scheme().opcode());
             assert!(shader.contains(&line), "{line}");
@@ -313,12 +426,13 @@ mod tests {
 
     #[test]
     fn columns_and_parameters_leave_no_gap() {
-        let plan = Plan::new(&EVERY).unwrap();
+        let plan = Plan::new(&every()).unwrap();
         let (mut column, mut arena) = (0, 0);
         for layout in plan.layouts() {
             assert_eq!((layout.features.start, layout.missing.start), (column, arena));
             assert_eq!(layout.missing.end, layout.table.start);
-            (column, arena) = (layout.validity.map_or(layout.features.end, |at| at + 1), layout.table.end);
+            assert_eq!(layout.table.end, layout.scale.start);
+            (column, arena) = (layout.validity.map_or(layout.features.end, |at| at + 1), layout.scale.end);
         }
         assert_eq!((plan.width(), plan.arena_len()), (column, arena));
         let names = plan.columns();

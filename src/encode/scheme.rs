@@ -1,7 +1,9 @@
-//! What a scheme is: one file here, one WGSL function of the same name, one row of the table in [`super::plan`].
+//! What a scheme is: one file of `schemes/`, one row of the table in [`super::plan`], and either waves or a WGSL function
+//! of the same name.
 
+use super::source::Source;
+use super::waves::{Order, Wave, Waves};
 use crate::Error;
-use crate::common::phase::sincos_turns;
 use crate::common::season::TimeFields;
 use crate::records::{Field, Fields, RECORD_WORDS, Records};
 
@@ -48,11 +50,27 @@ pub(super) struct Given<'a> {
     pub learned: &'a [f32],
 }
 
-/// An encoding scheme with its parameters.
-pub(super) trait Scheme {
-    /// Number of its WGSL function, `OPCODE_…` in `shaders/encode/block.wgsl`.
-    fn opcode(&self) -> u32;
+/// What multiplies a published encoding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Scale {
+    /// A constant.
+    Fixed(f32),
+    /// A learned number with this initial value; it lies in the arena.
+    Learned(f32),
+}
 
+impl Scale {
+    /// The constant, or the initial value.
+    pub fn value(self) -> f32 {
+        match self {
+            Self::Fixed(value) | Self::Learned(value) => value,
+        }
+    }
+}
+
+/// An encoding scheme with its parameters. One made of waves says which; others have a WGSL function of their own.
+pub(super) trait Scheme {
     /// The stem of its column names.
     fn name(&self) -> &'static str;
 
@@ -61,11 +79,25 @@ pub(super) trait Scheme {
         Ok(())
     }
 
+    /// The waves that it consists of.
+    fn waves(&self) -> Option<Waves> {
+        None
+    }
+
+    /// Number of its WGSL function, `OPCODE_…` in `shaders/encode/block.wgsl`.
+    fn opcode(&self) -> u32 {
+        OPCODE_WAVES
+    }
+
     /// Names of its features, in order.
-    fn features(&self) -> Vec<String>;
+    fn features(&self) -> Vec<String> {
+        (0..self.waves().map_or(0, |waves| waves.width())).map(|j| j.to_string()).collect()
+    }
 
     /// The fields that it reads.
-    fn fields(&self) -> Fields;
+    fn fields(&self) -> Fields {
+        self.waves().map_or(Fields::NONE, |waves| waves.fields())
+    }
 
     /// One number for the kernel.
     fn parameter(&self) -> u32 {
@@ -77,7 +109,7 @@ pub(super) trait Scheme {
         Vec::new()
     }
 
-    /// Whether missing inputs give a learned vector; else what the scheme says.
+    /// Whether missing inputs give a learned vector; else zeros.
     fn is_learned(&self) -> bool {
         true
     }
@@ -92,26 +124,28 @@ pub(super) trait Scheme {
         0
     }
 
-    /// The CPU twin: writes the features. Gives 1 + the row of the table that it used (1 where there is none), or none
-    /// where an input is missing.
-    fn encode(&self, sample: &Sample, given: &Given<'_>, out: &mut [f32]) -> Option<u32>;
+    /// The learned scale of all its waves.
+    fn scale(&self) -> Option<Scale> {
+        None
+    }
+
+    /// The CPU twin of a scheme that is not made of waves: writes the features. Gives 1 + the row of the table that it
+    /// used (1 where there is none), or none where an input is missing.
+    fn encode(&self, _: &Sample, _: &Given<'_>, _: &mut [f32]) -> Option<u32> {
+        None
+    }
+}
+
+/// `OPCODE_WAVES` in `shaders/encode/block.wgsl`.
+pub(super) const OPCODE_WAVES: u32 = 2;
+
+/// Harmonics 1..=count of a number in turns: sines, then cosines.
+pub(super) fn harmonics(of: Source, count: u32) -> Waves {
+    Waves::new().ladder(Order::Split, 1.0, (1..=count).map(|k| Wave::new(of, k.into())))
 }
 
 /// Names of harmonics: sines, then cosines.
 pub(super) fn wave_names(of: impl IntoIterator<Item = u32> + Clone) -> Vec<String> {
     let sines = of.clone().into_iter().map(|k| format!("sin{k}"));
     sines.chain(of.into_iter().map(|k| format!("cos{k}"))).collect()
-}
-
-/// Sines, then cosines, of phases.
-pub(super) fn put_waves(out: &mut [f32], turns: impl ExactSizeIterator<Item = u32>) {
-    let count = turns.len();
-    for (k, turns) in turns.enumerate() {
-        [out[k], out[count + k]] = sincos_turns(turns);
-    }
-}
-
-/// Sines, then cosines, of harmonics 1..=count.
-pub(super) fn put_harmonics(out: &mut [f32], turns: u32, count: u32) {
-    put_waves(out, (0..count).map(|k| turns.wrapping_mul(k + 1)));
 }

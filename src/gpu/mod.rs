@@ -23,7 +23,7 @@ pub use view::{Dtype, View};
 
 pub(crate) use recorder::{Dispatch, MAX_ITERATIONS};
 pub(crate) use scratch::Scratch;
-pub(crate) use view::{Access, Rows, check_overlap};
+pub(crate) use view::{Access, Bound, Rows, check_overlap};
 
 use crate::Error;
 use std::collections::HashMap;

@@ -11,7 +11,7 @@ fn with_backward(test: impl FnOnce(&Tensors, &mut dyn FnMut(&mut Recorder<'_>) -
     let mut f32 = |rows, width| tensors.f32([rows, 1, width], &random.f32s((rows * width) as usize));
     let [x, weight, pre, dy, dweight] = [f32(300, 5), f32(7, 5), f32(300, 7), f32(300, 7), f32(7, 5)];
     let [x, weight, pre, dy, dweight] = [x, weight, pre, dy, dweight].map(|tensor| tensors.view(tensor));
-    let desc = LinearDesc { inputs: 5, outputs: 7, activation: Activation::Silu, ..Default::default() };
+    let desc = LinearDesc { inputs: 5, outputs: 7, activation: Activation::Silu };
     let linear = Linear::new(&desc).unwrap();
     let (dx, dbias) = (None, None);
     let (pre, dweight) = (Some(pre), Some(dweight));

@@ -45,6 +45,7 @@ fn encode(gpu: &Gpu) -> Job {
         let args = Forward {
             records: View::matrix(&words, RECORD_WORDS, RECORDS).of(Dtype::U32),
             arena: View::vector(&arena, parameters),
+            given: None,
             e: View::matrix(&e, RECORDS, width),
             status: None,
         };
@@ -54,7 +55,7 @@ fn encode(gpu: &Gpu) -> Job {
         for few in [0..40, RECORDS - 40..RECORDS] {
             let got = read_rows(gpu, &result, width, few.clone());
             let arena = vec![0.0; parameters as usize];
-            assert_near("encode", &got, &twin::forward(&plan(), &records(few), &arena));
+            assert_near("encode", &got, &twin::forward(&plan(), &records(few), &arena, &[]));
         }
     };
     let bytes = 4.0 * f64::from(RECORDS) * f64::from(RECORD_WORDS + width);

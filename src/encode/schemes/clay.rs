@@ -1,34 +1,30 @@
-//! Clay v1.5's eight channels; `shaders/encode/schemes/clay.wgsl`.
+//! Clay v1.5: eight scalar channels, position encodings with GSD, wavelengths.
 
-use crate::common::fixed64::div_turns;
-use crate::common::phase::{sincos_turns, turns_from_degrees};
-use crate::common::season::{derived_hour, derived_iso_week};
-use crate::encode::scheme::{Given, Sample, Scheme};
-use crate::records::{Field, Fields};
+use crate::encode::scheme::Scheme;
+use crate::encode::{Order, Source, Wave, Waves};
 
+/// sin, cos of week, hour, latitude and longitude; a pair whose input is missing is (0, 0), which no known input gives.
 pub(in crate::encode) struct ClayScalars {
     pub validity: bool,
 }
 
 impl Scheme for ClayScalars {
-    fn opcode(&self) -> u32 {
-        6
-    }
-
     fn name(&self) -> &'static str {
         "clay"
     }
 
-    fn features(&self) -> Vec<String> {
-        ["week", "hour", "lat", "lon"]
-            .iter()
-            .flat_map(|of| [format!("sin_{of}"), format!("cos_{of}")])
-            .collect()
+    fn waves(&self) -> Option<Waves> {
+        let pair = |waves: Waves, (source, period)| {
+            waves.ladder(Order::Interleaved, 1.0, [Wave::new(source, 1.0 / period)])
+        };
+        let periods =
+            [(Source::IsoWeek, 52.0), (Source::Hour, 24.0), (Source::LatDeg, 360.0), (Source::LonDeg, 360.0)];
+        Some(periods.into_iter().fold(Waves::new().zero_by_column(), pair))
     }
 
-    fn fields(&self) -> Fields {
-        let derived = Fields::of(&[Field::DayOfYear, Field::IsoWeek, Field::SecondOfDay, Field::Hour]);
-        Fields::PLACE | Field::Year | Field::Month | Field::Day | derived
+    fn features(&self) -> Vec<String> {
+        let of = ["week", "hour", "lat", "lon"];
+        of.iter().flat_map(|of| [format!("sin_{of}"), format!("cos_{of}")]).collect()
     }
 
     fn is_learned(&self) -> bool {
@@ -37,19 +33,5 @@ impl Scheme for ClayScalars {
 
     fn has_validity(&self) -> bool {
         self.validity
-    }
-
-    fn encode(&self, sample: &Sample, _: &Given<'_>, out: &mut [f32]) -> Option<u32> {
-        let angle = |field| sample.has(field).then(|| turns_from_degrees(sample.wide(field) as i64));
-        let phases = [
-            derived_iso_week(&sample.time).map(|week| div_turns((week % 52) as u32, 52)),
-            derived_hour(&sample.time).map(|hour| div_turns(hour as u32, 24)),
-            angle(Field::Lat),
-            angle(Field::Lon),
-        ];
-        for (pair, phase) in out.chunks_exact_mut(2).zip(phases) {
-            pair.copy_from_slice(&phase.map_or([0.0; 2], sincos_turns));
-        }
-        phases.iter().all(Option::is_some).then_some(1)
     }
 }

@@ -1,36 +1,20 @@
-//! Harmonics of the time of day; `shaders/encode/schemes/day.wgsl`.
+//! Harmonics of the time of day, local where the offset from UTC is known.
 
-use crate::common::season::day_phase;
-use crate::encode::scheme::{Given, Sample, Scheme, put_harmonics, wave_names};
-use crate::records::{Field, Fields};
-
-const HARMONICS: u32 = 4;
+use crate::encode::scheme::{Scheme, harmonics, wave_names};
+use crate::encode::{Source, Waves};
 
 pub(in crate::encode) struct Day;
 
 impl Scheme for Day {
-    fn opcode(&self) -> u32 {
-        2
-    }
-
     fn name(&self) -> &'static str {
         "day"
     }
 
+    fn waves(&self) -> Option<Waves> {
+        Some(harmonics(Source::DayTurns, 4))
+    }
+
     fn features(&self) -> Vec<String> {
-        wave_names(1..=HARMONICS)
-    }
-
-    fn fields(&self) -> Fields {
-        Fields::of(&[Field::SecondOfDay, Field::UtcOffset])
-    }
-
-    fn parameter(&self) -> u32 {
-        HARMONICS
-    }
-
-    fn encode(&self, sample: &Sample, _: &Given<'_>, out: &mut [f32]) -> Option<u32> {
-        put_harmonics(out, day_phase(&sample.time)?, HARMONICS);
-        Some(1)
+        wave_names(1..=4)
     }
 }

@@ -16,7 +16,7 @@ pub(in crate::encode) struct Id {
 
 impl Scheme for Id {
     fn opcode(&self) -> u32 {
-        5
+        1
     }
 
     fn name(&self) -> &'static str {

@@ -5,6 +5,7 @@ mod day;
 mod gsd;
 mod id;
 mod place;
+mod published;
 mod season;
 mod year;
 
@@ -13,5 +14,6 @@ pub(super) use day::Day;
 pub(super) use gsd::Gsd;
 pub(super) use id::Id;
 pub(super) use place::Place;
+pub(super) use published::Published;
 pub(super) use season::Season;
 pub(super) use year::Year;

@@ -1,35 +1,25 @@
-//! The decimal year; `shaders/encode/schemes/year.wgsl`.
+//! The decimal year.
 
-use super::season::SEASON_FIELDS;
-use crate::common::fixed64::f32_from_i64;
-use crate::common::season::year_phase;
-use crate::encode::scheme::{Given, Sample, Scheme, put_waves, wave_names};
-use crate::records::Fields;
+use crate::encode::scheme::{Scheme, wave_names};
+use crate::encode::{Order, Source, Wave, Waves};
+
+/// 2015 lies so far into the longest period: 2015 mod 64 = 31.
+const BEFORE_2015: f64 = 31.0;
 
 pub(in crate::encode) struct Year;
 
 impl Scheme for Year {
-    fn opcode(&self) -> u32 {
-        3
-    }
-
     fn name(&self) -> &'static str {
         "year"
     }
 
+    fn waves(&self) -> Option<Waves> {
+        let year = Source::YearsSince2015;
+        let wave = |period: f64| Wave::new(year, 1.0 / period).offset(BEFORE_2015 / period);
+        Some(Waves::new().linear(year, 0.1, 0.0).ladder(Order::Split, 1.0, [4.0, 16.0, 64.0].map(wave)))
+    }
+
     fn features(&self) -> Vec<String> {
         [vec!["decades_since_2015".to_owned()], wave_names([4, 16, 64])].concat()
-    }
-
-    fn fields(&self) -> Fields {
-        SEASON_FIELDS
-    }
-
-    fn encode(&self, sample: &Sample, _: &Given<'_>, out: &mut [f32]) -> Option<u32> {
-        let phase = year_phase(&sample.time)?;
-        let decimal_year = |year: i32| (i64::from(year) << 32) | i64::from(phase.turns);
-        out[0] = f32_from_i64(decimal_year(phase.year - 2015).div_euclid(10), 32);
-        put_waves(&mut out[1..], (0..3).map(|k| (decimal_year(phase.year) >> (2 * k + 2)) as u32));
-        Some(1)
     }
 }

@@ -15,7 +15,7 @@ fn gradients_match_the_twin_around_every_tile_and_chunk_edge() {
     for layout in LAYOUTS {
         for samples in [1, 2, 63, 64, 65, 255, 256, 257, 513] {
             let batch = Batch::of(every_block(), &ragged(samples, samples as u64));
-            let expected = twin::arena_gradient(&batch.plan, &batch.records, &batch.de);
+            let expected = twin::arena_gradient(&batch.plan, &batch.records, &[], &batch.de);
             // Additions alone, in the twin's order: a device has nothing to contract.
             assert_same_bits("darena", &batch.backward(gpu, layout), &expected);
         }
@@ -81,8 +81,13 @@ fn accumulation_adds_to_what_is_there() {
     let records = t.u32([RECORD_WORDS, 1, 2], batch.records.words());
     let de = t.f32([2, 1, 2], &[1.0, 9.0, 2.0, 9.0]);
     let darena = t.f32([1, 1, 3], &[0.5, 0.25, 0.125]);
-    let args =
-        Backward { records: t.view(records), de: t.view(de), darena: t.view(darena), mode: Mode::Accumulate };
+    let args = Backward {
+        records: t.view(records),
+        given: None,
+        de: t.view(de),
+        darena: t.view(darena),
+        mode: Mode::Accumulate,
+    };
     t.run(|recorder| Encoder::new(gpu, plan.clone()).backward(recorder, &args)).unwrap();
     assert_eq!(t.read(darena), [3.5, 0.25, 1.125]);
 }

@@ -13,7 +13,7 @@ fn check(batch: &Batch, gpu: &'static Gpu, layout: Layout) -> Vec<f32> {
     let (e, _) = batch.forward(gpu, layout);
     let expected = batch.reference(&wide(&batch.arena));
     assert_close("e against f64", &e, &expected, &bounds(&expected));
-    let twin = twin::forward(&batch.plan, &batch.records, &batch.arena);
+    let twin = twin::forward(&batch.plan, &batch.records, &batch.arena, &[]);
     assert_close(
         "e against its twin",
         &e,
@@ -64,7 +64,7 @@ fn what_integers_decide_equals_the_twin_bit_for_bit() {
     let Some(gpu) = gpu() else { return };
     let batch = Batch::of(every_block(), &records(1000, 5));
     let (e, _) = batch.forward(gpu, Layout::Separate);
-    let twin = twin::forward(&batch.plan, &batch.records, &batch.arena);
+    let twin = twin::forward(&batch.plan, &batch.records, &batch.arena, &[]);
     let names = batch.plan.columns();
     let exact = |name: &str| {
         ["known", "decades_since_2015", "octaves_above_10m"].iter().any(|end| name.ends_with(end))
@@ -124,7 +124,7 @@ fn a_block_alone_equals_the_block_in_a_plan() {
     let (e, _) = batch.forward(gpu, Layout::Separate);
     let width = batch.plan.width() as usize;
     for layout in batch.plan.layouts() {
-        let mut alone = Batch::of(Plan::new(&[layout.block]).unwrap(), &all);
+        let mut alone = Batch::of(Plan::new(std::slice::from_ref(&layout.block)).unwrap(), &all);
         alone.arena = batch.arena[layout.missing.start as usize..layout.table.end as usize].to_vec();
         let (features, _) = alone.forward(gpu, Layout::OneBuffer);
         let columns =
@@ -163,7 +163,7 @@ fn impossible_values_on_the_device_count_as_missing_and_are_counted() {
     }
     let batch = Batch::new(every_block(), Records::from_words(words).unwrap());
     let (e, status) = batch.forward(gpu, Layout::OneBuffer);
-    let twin = twin::forward(&batch.plan, &batch.records, &batch.arena);
+    let twin = twin::forward(&batch.plan, &batch.records, &batch.arena, &[]);
     assert_near("e", &e, &wide(&twin), 3e-7);
     // place: lat, lon; season and year: year, month, day, second, offset; day: second, offset; clay: all but the offset.
     assert_eq!(status, [2, 5, 2, 8, 5, 1, 1, 1, 1, 1]);
@@ -218,7 +218,8 @@ fn bad_arguments_are_refused_by_name() {
     let arena = t.f32([1, 1, batch.plan.arena_len()], &batch.arena);
     let e = t.poisoned([2, 1, batch.plan.width()]);
     let encoder = Encoder::new(gpu, batch.plan.clone());
-    let good = Forward { records: t.view(records), arena: t.view(arena), e: t.view(e), status: None };
+    let good =
+        Forward { records: t.view(records), arena: t.view(arena), given: None, e: t.view(e), status: None };
     let message =
         |args: Forward<'_>| t.run(|recorder| encoder.forward(recorder, &args)).unwrap_err().to_string();
     assert!(message(Forward { records: t.view(arena), ..good }).contains("`records`"));
@@ -228,8 +229,13 @@ fn bad_arguments_are_refused_by_name() {
     let into_arena = t.view(arena).columns(0, 10).of(gtca::gpu::Dtype::U32);
     assert!(message(Forward { status: Some(into_arena), ..good }).contains("overlap"));
     let clay = Encoder::new(gpu, Plan::new(&[Block::ClayScalars { validity: false }]).unwrap());
-    let args =
-        Backward { records: t.view(records), de: t.view(e), darena: t.view(arena), mode: Mode::Overwrite };
+    let args = Backward {
+        records: t.view(records),
+        given: None,
+        de: t.view(e),
+        darena: t.view(arena),
+        mode: Mode::Overwrite,
+    };
     let refusal = t.run(|recorder| clay.backward(recorder, &args)).unwrap_err().to_string();
     assert!(refusal.contains("`darena`"), "{refusal}");
     assert!(t.read(e).iter().all(|value| value.to_bits() == POISON), "nothing may have been recorded");

@@ -151,6 +151,7 @@ impl Batch {
         let args = Forward {
             records: t.view(records),
             arena: t.view(arena),
+            given: None,
             e: t.view(e),
             status: Some(t.view(status)),
         };
@@ -167,7 +168,7 @@ impl Batch {
         let darena = t.poisoned([1, 1, self.plan.arena_len()]);
         let encoder = Encoder::new(gpu, self.plan.clone());
         let (records, de) = (t.view(records), t.view(de));
-        let args = Backward { records, de, darena: t.view(darena), mode: Mode::Overwrite };
+        let args = Backward { records, given: None, de, darena: t.view(darena), mode: Mode::Overwrite };
         t.run(|recorder| encoder.backward(recorder, &args)).unwrap();
         t.read(darena)
     }

@@ -1,0 +1,160 @@
+// The numbers that waves run on. Each is a 64-bit integer with 2^bits to its natural unit: 55 for angles in degrees,
+// 64 for turns, else 43; |number| stays below 2¹⁹ natural units. The importing kernel defines
+//     fn record_word(word: u32, sample: u32) -> u32   as records/load says
+//     fn given(column: u32, row: u32) -> f32          a column of the second view
+// Twin: src/encode/source.rs, bit-equal.
+
+#import common/log2
+#import encode/scheme
+
+const SOURCE_LAT_DEG = 0u;
+const SOURCE_LON_DEG = 1u;
+const SOURCE_YEAR = 2u;
+const SOURCE_DAY_OF_YEAR = 3u;
+const SOURCE_MONTH_INDEX = 4u;
+const SOURCE_ISO_WEEK = 5u;
+const SOURCE_HOUR = 6u;
+const SOURCE_SEASON_TURNS = 7u;
+const SOURCE_DAY_TURNS = 8u;
+const SOURCE_YEARS_SINCE_2015 = 9u;
+const SOURCE_OCTAVES = 10u;
+const SOURCE_LOCAL_MONTH_PART = 11u;
+const SOURCE_LOCAL_SECOND = 12u;
+const SOURCE_GSD_M = 13u;
+const SOURCE_WAVELENGTH_UM = 14u;
+const SOURCE_COLUMN = 15u;
+const SOURCE_ROW = 16u;
+const SOURCE_FRAME = 17u;
+const SOURCE_CHANNEL = 18u;
+const SOURCE_POSITION = 19u;
+const SOURCE_GSD_COLUMN = 20u;
+const SOURCE_GSD_ROW = 21u;
+const SOURCE_GIVEN = 64u;
+
+// log2(10 · 2³²) in 2⁻³².
+const LOG2_TEN_METRES = vec2<u32>(1382670639u, 35u);
+
+struct Number {
+    known: bool,
+    value: vec2<u32>,
+}
+
+// Where a token lies in its sample.
+struct Token {
+    position: u32,
+    frame: u32,
+    row: u32,
+    column: u32,
+    channel: u32,
+}
+
+fn whole_number(known: bool, value: i32) -> Number {
+    return Number(known, vec2<u32>(0u, bitcast<u32>(value) << 11u));
+}
+
+fn degrees_number(fields: u32, bit: u32, angle: vec2<u32>) -> Number {
+    return Number((fields & bit) != 0u, shl64(angle, 15u));
+}
+
+// length · times, where it stays below 2¹⁹ units.
+fn length_number(fields: u32, bit: u32, length: vec2<u32>, times: u32) -> Number {
+    let low = mul32_wide(length.x, times);
+    let high = add64(mul32_wide(length.y, times), vec2<u32>(low.y, 0u));
+    let fits = high.y == 0u && high.x < (1u << 19u);
+    return Number(fits && (fields & bit) != 0u, shl64(vec2<u32>(low.x, high.x), 11u));
+}
+
+fn given_number(value: f32) -> Number {
+    let magnitude = bitcast<u32>(value) & 0x7fffffffu;
+    return Number(magnitude < 0x49000000u, i64_from_f32(value, 43)); // 2¹⁹
+}
+
+// Second of the local day, before it wraps into the next or the last.
+fn local_second(time: TimeFields) -> i32 {
+    return time.second_of_day + select(0, time.utc_offset_s, has_fields(time, UTC_OFFSET_S_BIT));
+}
+
+// GT-Loc's 365 · (month − 1) + 12 · (day − 1), local time; 2001 stands for a missing year.
+fn local_month_part(time: TimeFields) -> OptionalInteger {
+    let year = select(2001, time.year, has_fields(time, YEAR_BIT));
+    var date = CivilDate(year, time.month, time.day);
+    if !has_fields(time, MONTH_BIT | DAY_BIT) {
+        if !has_fields(time, DAY_OF_YEAR_BIT) {
+            return OptionalInteger(false, 0);
+        }
+        date = date_of_year_day(year, time.day_of_year);
+    }
+    if has_fields(time, SECOND_OF_DAY_BIT) {
+        let days = floor_div(local_second(time), 86400);
+        if days != 0 {
+            date = shift_days(date, days);
+        }
+    }
+    return OptionalInteger(true, 365 * (date.month - 1) + 12 * (date.day - 1));
+}
+
+fn source_number(source: u32, sample: u32, row: u32, token: Token, fields: u32, time: TimeFields) -> Number {
+    switch source {
+        case SOURCE_LAT_DEG: { return degrees_number(fields, LAT_BIT, record_words64(LAT_WORD, sample)); }
+        case SOURCE_LON_DEG: { return degrees_number(fields, LON_BIT, record_words64(LON_WORD, sample)); }
+        case SOURCE_YEAR: { return whole_number(has_fields(time, YEAR_BIT), time.year); }
+        case SOURCE_DAY_OF_YEAR: {
+            let day = derived_day_of_year(time);
+            return whole_number(day.known, day.value);
+        }
+        case SOURCE_MONTH_INDEX: {
+            let month = derived_month(time);
+            return whole_number(month.known, floor_mod(month.value - 1 + i32(token.frame), 12));
+        }
+        case SOURCE_ISO_WEEK: {
+            let week = derived_iso_week(time);
+            return whole_number(week.known, week.value);
+        }
+        case SOURCE_HOUR: {
+            let hour = derived_hour(time);
+            return whole_number(hour.known, hour.value);
+        }
+        case SOURCE_SEASON_TURNS: {
+            let phase = season_phase(time);
+            return Number(phase.known, vec2<u32>(0u, phase.turns));
+        }
+        case SOURCE_DAY_TURNS: {
+            let phase = day_phase(time);
+            return Number(phase.known, vec2<u32>(0u, phase.turns));
+        }
+        case SOURCE_YEARS_SINCE_2015: {
+            let phase = year_phase(time);
+            return Number(phase.known, shl64(vec2<u32>(phase.turns, bitcast<u32>(phase.year - 2015)), 11u));
+        }
+        case SOURCE_OCTAVES: {
+            let gsd = record_words64(GSD_M_WORD, sample);
+            // The logarithm of 0 does not exist; a length of 0 is impossible.
+            let positive = select(gsd, vec2<u32>(1u, 0u), equal64(gsd, vec2<u32>(0u)));
+            let octaves = sub64(log2_fixed(positive), LOG2_TEN_METRES);
+            return Number((fields & GSD_M_BIT) != 0u, shl64(octaves, 11u));
+        }
+        case SOURCE_LOCAL_MONTH_PART: {
+            let part = local_month_part(time);
+            return whole_number(part.known, part.value);
+        }
+        case SOURCE_LOCAL_SECOND: {
+            return whole_number(has_fields(time, SECOND_OF_DAY_BIT), floor_mod(local_second(time), 86400));
+        }
+        case SOURCE_GSD_M: { return length_number(fields, GSD_M_BIT, record_words64(GSD_M_WORD, sample), 1u); }
+        case SOURCE_WAVELENGTH_UM: {
+            return length_number(fields, WAVELENGTH_UM_BIT, record_words64(WAVELENGTH_UM_WORD, sample), 1u);
+        }
+        case SOURCE_COLUMN: { return whole_number(true, i32(token.column)); }
+        case SOURCE_ROW: { return whole_number(true, i32(token.row)); }
+        case SOURCE_FRAME: { return whole_number(true, i32(token.frame)); }
+        case SOURCE_CHANNEL: { return whole_number(true, i32(token.channel)); }
+        case SOURCE_POSITION: { return whole_number(true, i32(token.position)); }
+        case SOURCE_GSD_COLUMN: {
+            return length_number(fields, GSD_M_BIT, record_words64(GSD_M_WORD, sample), token.column);
+        }
+        case SOURCE_GSD_ROW: {
+            return length_number(fields, GSD_M_BIT, record_words64(GSD_M_WORD, sample), token.row);
+        }
+        default: { return given_number(given(source - SOURCE_GIVEN, row)); }
+    }
+}

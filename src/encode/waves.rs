@@ -1,0 +1,488 @@
+//! Encodings made of waves: every feature is `amplitude · sin(phase)`, a product of two such sines, or a linear map of one
+//! number. All published sin/cos schemes are lists of them; `shaders/encode/waves.wgsl` runs any list.
+
+use super::scheme::Sample;
+use super::source::{Source, Token};
+use crate::common::fixed64::{f32_from_i64, wave_turns};
+use crate::common::phase::sincos_turns;
+use crate::records::Fields;
+
+/// Different numbers that one block may read.
+const MAX_SOURCES: usize = 4;
+/// Words before the ladders; `PROGRAM_WORDS` in `shaders/encode/waves.wgsl`.
+const PROGRAM_WORDS: usize = 8;
+/// Words of a ladder; `LADDER_WORDS` there.
+const LADDER_WORDS: u32 = 9;
+/// No source, no offset.
+const NONE: u32 = u32::MAX;
+/// Flags of a program; `ZERO_…` there.
+const ZERO_BY_COLUMN: u32 = 1;
+
+/// A phase in turns: `Σ frequency · number + offset`, over one or two numbers; frequencies in turns per natural unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wave {
+    terms: Vec<(Source, f64)>,
+    offset: f64,
+}
+
+impl Wave {
+    /// `turns_per_unit · source`.
+    pub fn new(source: Source, turns_per_unit: f64) -> Self {
+        Self { terms: vec![(source, turns_per_unit)], offset: 0.0 }
+    }
+
+    /// A further number in the phase; two at most.
+    #[must_use]
+    pub fn plus(mut self, source: Source, turns_per_unit: f64) -> Self {
+        self.terms.push((source, turns_per_unit));
+        self
+    }
+
+    /// The phase moved by so many turns.
+    #[must_use]
+    pub fn offset(mut self, turns: f64) -> Self {
+        self.offset += turns;
+        self
+    }
+
+    /// Its cosine: a quarter turn further on.
+    #[must_use]
+    pub fn cos(self) -> Self {
+        self.offset(0.25)
+    }
+
+    fn offset_turns(&self) -> u32 {
+        // Rounded in f64 first: a quarter stays a quarter.
+        (self.offset.rem_euclid(1.0) * 4_294_967_296.0).round() as u64 as u32
+    }
+}
+
+/// Order of a ladder's sines and cosines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// `sin … sin | cos … cos`.
+    Split,
+    /// `cos … cos | sin … sin`.
+    CosFirst,
+    /// `sin, cos, sin, cos …`.
+    Interleaved,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Ladder {
+    at: u32,
+    order: Order,
+    amplitude: f32,
+    waves: Vec<Wave>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Feature {
+    /// `amplitude · Π sin`, over one or two waves.
+    Product(Vec<Wave>),
+    /// `scale · source + bias`.
+    Linear(Source, f64, f64),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Column {
+    at: u32,
+    amplitude: f32,
+    feature: Feature,
+}
+
+/// A list of waves, in the order of their columns.
+///
+/// ```
+/// use gtca::encode::{Order, Source, Wave, Waves};
+/// // sin and cos of longitude, then of its double.
+/// let lon = |k: f64| Wave::new(Source::LonDeg, k / 360.0);
+/// let waves = Waves::new().ladder(Order::Interleaved, 1.0, [lon(1.0), lon(2.0)]);
+/// assert_eq!(waves.width(), 4);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Waves {
+    ladders: Vec<Ladder>,
+    columns: Vec<Column>,
+    width: u32,
+    zero_by_column: bool,
+}
+
+impl Waves {
+    /// No column yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A missing number makes only those columns 0 that read it; otherwise the whole block.
+    #[must_use]
+    pub fn zero_by_column(mut self) -> Self {
+        self.zero_by_column = true;
+        self
+    }
+
+    /// Sines and cosines of several waves that read the same numbers.
+    #[must_use]
+    pub fn ladder(mut self, order: Order, amplitude: f32, waves: impl IntoIterator<Item = Wave>) -> Self {
+        let waves: Vec<_> = waves.into_iter().collect();
+        let at = self.width;
+        self.width += 2 * waves.len() as u32;
+        self.ladders.push(Ladder { at, order, amplitude, waves });
+        self
+    }
+
+    /// One column: `amplitude · Π sin(wave)` of one or two waves.
+    #[must_use]
+    pub fn product(mut self, amplitude: f32, waves: impl IntoIterator<Item = Wave>) -> Self {
+        let feature = Feature::Product(waves.into_iter().collect());
+        self.columns.push(Column { at: self.width, amplitude, feature });
+        self.width += 1;
+        self
+    }
+
+    /// One column: `scale · source + bias`, rounded once.
+    #[must_use]
+    pub fn linear(mut self, source: Source, scale: f64, bias: f64) -> Self {
+        let feature = Feature::Linear(source, scale, bias);
+        self.columns.push(Column { at: self.width, amplitude: 1.0, feature });
+        self.width += 1;
+        self
+    }
+
+    /// The columns of another list after these.
+    #[must_use]
+    pub fn then(mut self, other: Self) -> Self {
+        let moved = |at: u32| at + self.width;
+        self.ladders
+            .extend(other.ladders.into_iter().map(|ladder| Ladder { at: moved(ladder.at), ..ladder }));
+        self.columns
+            .extend(other.columns.into_iter().map(|column| Column { at: moved(column.at), ..column }));
+        self.width += other.width;
+        self
+    }
+
+    /// The same waves of another number, which counts in the same unit.
+    #[must_use]
+    pub fn reading(mut self, of: Source, instead: Source) -> Self {
+        let swap = |source: &mut Source| {
+            if *source == of {
+                *source = instead;
+            }
+        };
+        for wave in self.all_waves_mut() {
+            wave.terms.iter_mut().for_each(|(source, _)| swap(source));
+        }
+        for column in &mut self.columns {
+            if let Feature::Linear(source, ..) = &mut column.feature {
+                swap(source);
+            }
+        }
+        self
+    }
+
+    /// Columns.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    fn all_waves_mut(&mut self) -> impl Iterator<Item = &mut Wave> {
+        let of_columns = self.columns.iter_mut().filter_map(|column| match &mut column.feature {
+            Feature::Product(waves) => Some(waves),
+            Feature::Linear(..) => None,
+        });
+        self.ladders.iter_mut().map(|ladder| &mut ladder.waves).chain(of_columns).flatten()
+    }
+
+    /// The different numbers that it reads, in order of first use.
+    pub fn sources(&self) -> Vec<Source> {
+        let of_waves = |waves: &[Wave]| -> Vec<Source> {
+            waves.iter().flat_map(|wave| wave.terms.iter().map(|(source, _)| *source)).collect()
+        };
+        let of_columns = self.columns.iter().flat_map(|column| match &column.feature {
+            Feature::Product(waves) => of_waves(waves),
+            Feature::Linear(source, ..) => vec![*source],
+        });
+        let mut sources = Vec::new();
+        for source in self.ladders.iter().flat_map(|ladder| of_waves(&ladder.waves)).chain(of_columns) {
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        sources
+    }
+
+    /// The fields that it reads, required or not.
+    pub fn fields(&self) -> Fields {
+        self.sources().into_iter().fold(Fields::NONE, |fields, source| fields | source.fields())
+    }
+
+    /// What a kernel could not run, as (argument, value, rule).
+    pub(super) fn problem(&self) -> Option<(&'static str, String, &'static str)> {
+        let sources = self.sources();
+        if sources.len() > MAX_SOURCES {
+            return Some(("waves", format!("{sources:?}"), "one block reads at most four different numbers"));
+        }
+        if let Some(source) = sources.iter().find(|source| matches!(source, Source::Given(j) if *j > 7)) {
+            return Some(("waves", format!("{source:?}"), "the second view has at most eight columns"));
+        }
+        let mut copy = self.clone();
+        for wave in copy.all_waves_mut() {
+            if !(1..=2).contains(&wave.terms.len()) {
+                return Some(("waves", format!("{} numbers", wave.terms.len()), "a phase adds one or two"));
+            }
+            // 63 bits hold a frequency: 2²² turns a degree, 1,024 turns of any other unit.
+            for (source, frequency) in &wave.terms {
+                if !fixed_frequency_fits(*source, *frequency) {
+                    let rule = "frequencies stay below 2^22 turns a degree, 1,024 of another unit";
+                    return Some(("waves", format!("{frequency} turns of {source:?}"), rule));
+                }
+            }
+        }
+        let mismatched = self.ladders.iter().any(|ladder| {
+            let sources = |wave: &Wave| wave.terms.iter().map(|(source, _)| *source).collect::<Vec<_>>();
+            ladder.waves.windows(2).any(|pair| sources(&pair[0]) != sources(&pair[1]))
+        });
+        if mismatched {
+            let value = "waves of different numbers".to_owned();
+            return Some(("waves", value, "all waves of a ladder read the same numbers"));
+        }
+        let too_many = self.columns.iter().any(
+            |column| matches!(&column.feature, Feature::Product(waves) if !(1..=2).contains(&waves.len())),
+        );
+        too_many.then(|| ("waves", "a product".to_owned(), "a column multiplies one or two sines"))
+    }
+
+    /// Whether whole vec4s can be stored: all columns in ladders, in runs of four.
+    pub(super) fn is_in_fours(&self) -> bool {
+        let fits = |ladder: &Ladder| {
+            ladder.order != Order::Interleaved
+                && ladder.waves.len().is_multiple_of(4)
+                && ladder.at.is_multiple_of(4)
+        };
+        self.columns.is_empty() && self.ladders.iter().all(fits)
+    }
+
+    /// Loop iterations of one invocation.
+    pub(super) fn iterations(&self) -> u64 {
+        let of_ladders: usize = self.ladders.iter().map(|ladder| ladder.waves.len() + 1).sum();
+        (of_ladders + self.columns.len() + self.width as usize) as u64
+    }
+
+    /// The words of `shaders/encode/waves.wgsl`, to lie at `start` in the plan.
+    pub(super) fn words(&self, start: u32) -> Vec<u32> {
+        let sources = self.sources();
+        let slot = |source: &Source| sources.iter().position(|other| other == source).unwrap_or(0) as u32;
+        let mut words = vec![NONE; MAX_SOURCES];
+        for (word, source) in words.iter_mut().zip(&sources) {
+            *word = source.code();
+        }
+        let flags = if self.zero_by_column { ZERO_BY_COLUMN } else { 0 };
+        words.extend([self.ladders.len() as u32, self.columns.len() as u32, flags, 0]);
+        debug_assert_eq!(words.len(), PROGRAM_WORDS);
+        let mut table = Vec::new();
+        let ladders_end = start + PROGRAM_WORDS as u32 + self.ladders.len() as u32 * LADDER_WORDS;
+        let table_start = ladders_end + self.columns.len() as u32 * COLUMN_WORDS;
+        for ladder in &self.ladders {
+            let count = ladder.waves.len() as u32;
+            let (sine, cosine, step) = match ladder.order {
+                Order::Split => (ladder.at, ladder.at + count, 1),
+                Order::CosFirst => (ladder.at + count, ladder.at, 1),
+                Order::Interleaved => (ladder.at, ladder.at + 1, 2),
+            };
+            let kind = ladder.kind();
+            let first = ladder.waves.first().map_or(&[][..], |wave| &wave.terms);
+            let slots = [0, 1].map(|j| first.get(j).map_or(NONE, |(source, _)| slot(source)));
+            let frequencies = table_start + table.len() as u32;
+            let amplitude = ladder.amplitude.to_bits();
+            words.extend([
+                kind as u32,
+                slots[0],
+                slots[1],
+                count,
+                sine,
+                cosine,
+                step,
+                amplitude,
+                frequencies,
+            ]);
+            for wave in &ladder.waves {
+                table.extend(kind.table(wave));
+            }
+        }
+        for column in &self.columns {
+            words.extend(column.words(&slot));
+        }
+        words.extend(table);
+        words
+    }
+
+    /// Twin of `encode_waves`: writes all columns; false where a number is missing.
+    pub(super) fn encode(
+        &self,
+        sample: &Sample,
+        token: &Token,
+        given: &[f32],
+        scale: Option<f32>,
+        out: &mut [f32],
+    ) -> bool {
+        let sources = self.sources();
+        let values: Vec<_> = sources.iter().map(|source| source.value(sample, token, given)).collect();
+        let all_known = values.iter().all(Option::is_some);
+        let value_of =
+            |source: &Source| values[sources.iter().position(|other| other == source).unwrap_or(0)];
+        let turns = |wave: &Wave| -> Option<u32> {
+            wave.terms.iter().try_fold(wave.offset_turns(), |sum, (source, frequency)| {
+                let fixed = fixed_frequency(*source, *frequency);
+                Some(sum.wrapping_add(wave_turns(value_of(source)?, fixed)))
+            })
+        };
+        let is_live = |known: bool| if self.zero_by_column { known } else { all_known };
+        for ladder in &self.ladders {
+            let count = ladder.waves.len();
+            let amplitude = scale.unwrap_or(ladder.amplitude);
+            for (k, wave) in ladder.waves.iter().enumerate() {
+                let turns = turns(wave).filter(|_| is_live(true));
+                let [sine, cosine] =
+                    turns.map_or([0.0; 2], |turns| sincos_turns(turns).map(|w| w * amplitude));
+                let at = ladder.at as usize;
+                let (sine_at, cosine_at) = match ladder.order {
+                    Order::Split => (at + k, at + count + k),
+                    Order::CosFirst => (at + count + k, at + k),
+                    Order::Interleaved => (at + 2 * k, at + 2 * k + 1),
+                };
+                (out[sine_at], out[cosine_at]) = (sine, cosine);
+            }
+        }
+        for column in &self.columns {
+            let amplitude = scale.unwrap_or(column.amplitude);
+            let value = match &column.feature {
+                Feature::Product(waves) => waves
+                    .iter()
+                    .try_fold(amplitude, |product, wave| Some(product * sincos_turns(turns(wave)?)[0])),
+                Feature::Linear(source, scale, bias) => value_of(source).map(|value| {
+                    let product = (i128::from(value) * i128::from(fixed_frequency(*source, *scale))) >> 64;
+                    f32_from_i64((product as i64).wrapping_add(fixed32(*bias)), 32)
+                }),
+            };
+            out[column.at as usize] = value.filter(|_| is_live(true)).unwrap_or(0.0);
+        }
+        all_known
+    }
+}
+
+/// How a ladder's phases are made; `LADDER_…` in `shaders/encode/waves.wgsl`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Whole multiples of a number in turns: one wrapping product. One word a wave.
+    Harmonics = 0,
+    /// One number, no offset. Two words a wave.
+    One = 1,
+    /// Two numbers and an offset. Five words a wave.
+    Two = 2,
+}
+
+impl Kind {
+    fn table(self, wave: &Wave) -> Vec<u32> {
+        let fixed = |j: usize| wave.terms.get(j).map_or(0, |(source, f)| fixed_frequency(*source, *f));
+        let [a, b] = [fixed(0), fixed(1)].map(crate::common::fixed64::words);
+        match self {
+            Self::Harmonics => vec![a[1]],
+            Self::One => a.to_vec(),
+            Self::Two => vec![a[0], a[1], b[0], b[1], wave.offset_turns()],
+        }
+    }
+}
+
+impl Ladder {
+    fn kind(&self) -> Kind {
+        let is_plain = |wave: &Wave| wave.terms.len() == 1 && wave.offset_turns() == 0;
+        let is_harmonic = |wave: &Wave| {
+            let (source, frequency) = wave.terms[0];
+            source.bits() == 64 && fixed_frequency(source, frequency) as u32 == 0
+        };
+        if !self.waves.iter().all(is_plain) {
+            Kind::Two
+        } else if self.waves.iter().all(is_harmonic) {
+            Kind::Harmonics
+        } else {
+            Kind::One
+        }
+    }
+}
+
+/// Words of a column; `COLUMN_WORDS` in `shaders/encode/waves.wgsl`.
+const COLUMN_WORDS: u32 = 17;
+
+impl Column {
+    /// at, kind (sines, or 0: linear), amplitude, then two phases of seven words.
+    fn words(&self, slot: &dyn Fn(&Source) -> u32) -> Vec<u32> {
+        let phase = |wave: Option<&Wave>| {
+            let mut words = vec![NONE, NONE, 0, 0, 0, 0, 0];
+            if let Some(wave) = wave {
+                for (j, (source, frequency)) in wave.terms.iter().enumerate() {
+                    words[j] = slot(source);
+                    let fixed = crate::common::fixed64::words(fixed_frequency(*source, *frequency));
+                    words[2 + 2 * j..4 + 2 * j].copy_from_slice(&fixed);
+                }
+                words[6] = wave.offset_turns();
+            }
+            words
+        };
+        let (kind, phases) = match &self.feature {
+            Feature::Product(waves) => (waves.len() as u32, [phase(waves.first()), phase(waves.get(1))]),
+            Feature::Linear(source, scale, bias) => {
+                let [scale_low, scale_high] = crate::common::fixed64::words(fixed_frequency(*source, *scale));
+                let [bias_low, bias_high] = crate::common::fixed64::words(fixed32(*bias));
+                let words = vec![slot(source), NONE, scale_low, scale_high, bias_low, bias_high, 0];
+                (0, [words, phase(None)])
+            }
+        };
+        let head = vec![self.at, kind, self.amplitude.to_bits()];
+        [head, phases.concat()].concat()
+    }
+}
+
+/// A frequency in turns (or a linear scale) per natural unit as [`wave_turns`] takes it: with a source's 2^bits a unit
+/// the product has its turns in bits 64..96.
+fn fixed_frequency(source: Source, per_unit: f64) -> i64 {
+    (per_unit * 2f64.powi(96 - source.bits() as i32)).round() as i64
+}
+
+fn fixed_frequency_fits(source: Source, per_unit: f64) -> bool {
+    (per_unit * 2f64.powi(96 - source.bits() as i32)).abs() < 2f64.powi(63)
+}
+
+/// A number in units of 2⁻³².
+fn fixed32(value: f64) -> i64 {
+    (value * 4_294_967_296.0).round() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shader_has_the_same_sizes() {
+        let shader = include_str!("../../shaders/encode/waves.wgsl");
+        for (name, value) in
+            [("PROGRAM", PROGRAM_WORDS as u32), ("LADDER", LADDER_WORDS), ("COLUMN", COLUMN_WORDS)]
+        {
+            assert!(shader.contains(&format!("const {name}_WORDS = {value}u;")), "{name}");
+        }
+    }
+
+    #[test]
+    fn lists_that_no_kernel_can_run_are_named() {
+        let wave = |j| Wave::new(Source::Given(j), 1.0);
+        let rule = |waves: Waves| waves.problem().map(|(_, _, rule)| rule).unwrap_or_default().to_owned();
+        assert_eq!(rule(Waves::new().ladder(Order::Split, 1.0, [wave(0), wave(0).cos()])), "");
+        assert!(rule(Waves::new().product(1.0, [wave(8)])).contains("eight columns"));
+        assert!(rule(Waves::new().product(1.0, [])).contains("one or two sines"));
+        assert!(rule(Waves::new().ladder(Order::Split, 1.0, [wave(0), wave(1)])).contains("same numbers"));
+        let five = (0..5).fold(Waves::new(), |waves, j| waves.product(1.0, [wave(j)]));
+        assert!(rule(five).contains("four different numbers"));
+        let fast = Wave::new(Source::LatDeg, 1e7);
+        assert!(rule(Waves::new().product(1.0, [fast])).contains("2^22"));
+    }
+}
