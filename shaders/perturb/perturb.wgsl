@@ -3,7 +3,8 @@
 //
 // records, out: [RECORD_WORDS, S] u32; v: [S] f32, 0 where no metadata is left, else 1;
 // donors: [5, S] u32 (lat, lon in two words each, climate zone or NO_ZONE); grid: codes, four to a word;
-// status: 32 counts, one per validity bit; the last counts random draws that lacked a sample id.
+// status: 32 counts, one per validity bit; the last two count records without a donor, and random draws that lacked
+// a sample id. Such records are copied as they are.
 // One invocation per sample. Integers only. Twin: `perturb` in src/perturb/twin.rs, bit-equal.
 
 #import common/fixed64
@@ -50,6 +51,7 @@ const KIND_SET = 3u;
 const KIND_TRAINING = 4u;
 const FIXED_ANGLE = 0xffffffffu;
 const NO_ZONE = 0xffffffffu;
+const STATUS_NO_DONOR = 30u;
 const STATUS_NO_ID = 31u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -134,10 +136,9 @@ fn set_place(sample: u32, valid: u32) -> u32 {
     let lat = vec2<u32>(donors[at], donors[at + stride]);
     let lon = vec2<u32>(donors[at + 2u * stride], donors[at + 3u * stride]);
     let zone = donors[at + 4u * stride];
-    let bad = outside_degrees(LAT_BIT, lat, 90u) | outside_degrees(LON_BIT, lon, 180u);
-    if bad != 0u {
-        count(bad);
-        return valid & ~PLACE_BITS;
+    if (outside_degrees(LAT_BIT, lat, 90u) | outside_degrees(LON_BIT, lon, 180u)) != 0u {
+        count(1u << STATUS_NO_DONOR);
+        return valid;
     }
     let moved = put_place(sample, valid, Place(lat, lon)) | PLACE_BITS;
     if zone == NO_ZONE {

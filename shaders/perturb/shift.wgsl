@@ -3,7 +3,7 @@
 #import common/season
 
 // Year, month and day by the calendar; without a year the month wraps. The day of the year moves with the date that
-// it stands for. A week alone moves by 4.348 weeks a month; a year alone by whole years.
+// it stands for, in a year of 365 days where the year is missing. A week alone moves by 4.348 weeks a month; a year alone by whole years.
 fn shift_time_months(time: TimeFields, months: i32) -> TimeFields {
     var moved = time;
     let has_year = has_fields(time, YEAR_BIT);
@@ -28,8 +28,9 @@ fn shift_time_months(time: TimeFields, months: i32) -> TimeFields {
         if has_year && !has_month {
             moved.year = date.year;
         }
-        let year_day = days_before_month(has_year && is_leap_year(moved.year), date.month) + date.day;
-        moved.day_of_year = min(year_day, known_year_length(has_year, moved.year));
+        let year = select(1, moved.year, has_year);
+        let day = min(date.day, days_in_month(year, date.month));
+        moved.day_of_year = day_of_year(CivilDate(year, date.month, day));
     }
     let whole = full_date(moved);
     if whole.known {

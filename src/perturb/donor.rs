@@ -19,7 +19,8 @@ pub struct Donor {
     pub climate_zone: Option<u32>,
 }
 
-/// The words of one donor a sample, `[DONOR_WORDS][S]`, to upload. A sample without a donor loses its place.
+/// The words of one donor a sample, `[DONOR_WORDS][S]`, to upload. A sample without a donor stays as it is, and is
+/// counted under [`STATUS_NO_DONOR`](super::STATUS_NO_DONOR).
 ///
 /// # Errors
 /// A coordinate out of range or NaN, with the sample's index.
@@ -34,7 +35,7 @@ pub fn donor_words(donors: &[Option<Donor>]) -> Result<Vec<u32>, Error> {
     let len = donors.len();
     let mut out = vec![0; len * DONOR_WORDS as usize];
     for (sample, donor) in donors.iter().enumerate() {
-        // No latitude is that large: the kernel takes it as missing.
+        // No latitude is that large: the kernel takes it for no donor.
         let mut packed = [0, i32::MAX as u32, 0, i32::MAX as u32, NO_ZONE];
         if let Some(donor) = donor {
             check(sample, Field::Lat, donor.lat_deg, 90.0)?;
@@ -47,6 +48,21 @@ pub fn donor_words(donors: &[Option<Donor>]) -> Result<Vec<u32>, Error> {
         }
     }
     Ok(out)
+}
+
+/// One group id a sample: `group`, or [`u32::MAX`] where there is no donor.
+///
+/// A record without a donor is not perturbed, so its prediction does not move; counted, it would make a model look
+/// stable. Given to the one chunk of [`sensitivity`](crate::sensitivity) that compares this perturbation, these ids
+/// put such samples into the slot behind the last group, and every group holds perturbed samples alone.
+///
+/// ```
+/// use gtca::perturb::{Donor, donor_groups};
+/// let donor = Donor { lat_deg: 10.0, lon_deg: 20.0, climate_zone: None };
+/// assert_eq!(donor_groups(&[Some(donor), None], 0), [0, u32::MAX]);
+/// ```
+pub fn donor_groups(donors: &[Option<Donor>], group: u32) -> Vec<u32> {
+    donors.iter().map(|donor| if donor.is_some() { group } else { u32::MAX }).collect()
 }
 
 fn check(sample: usize, field: Field, degrees: f64, limit: f64) -> Result<(), Error> {

@@ -19,7 +19,7 @@ mod gpu;
 mod grid;
 pub mod twin;
 
-pub use donor::{Donor, donor_words};
+pub use donor::{Donor, donor_groups, donor_words};
 pub use grid::ClimateGrid;
 
 pub(crate) use gpu::KERNELS;
@@ -30,8 +30,11 @@ use crate::gpu::{Access, Dtype, Recorder, View, check_overlap};
 use crate::records::{Field, Fields, RECORD_WORDS, Records};
 
 const OP: &str = "perturb";
-/// Counts in a status buffer: one per validity bit ([`Field`] as a number); the last is [`STATUS_NO_ID`].
+/// Counts in a status buffer: one per validity bit ([`Field`] as a number); the last two are [`STATUS_NO_DONOR`] and
+/// [`STATUS_NO_ID`].
 pub const STATUS_WORDS: u32 = 32;
+/// Index of the count of records that `Set` left as they are because they have no donor.
+pub const STATUS_NO_DONOR: u32 = 30;
 /// Index of the count of random perturbations left out because the record has no `sample_id`.
 pub const STATUS_NO_ID: u32 = 31;
 /// Words of a donor; a batch of them is `[DONOR_WORDS, S]`.
@@ -108,7 +111,8 @@ pub enum Perturbation {
         /// Months, within ±12,000.
         months: i32,
     },
-    /// The place, and where given the climate zone, of each sample's donor ([`Args::donors`]).
+    /// The place, and where given the climate zone, of each sample's donor ([`Args::donors`]). Records without a donor
+    /// stay as they are: leave them out of what is measured, see [`donor_groups`].
     Set,
     /// The random mix of training.
     Training(TrainingMix),
@@ -179,7 +183,8 @@ pub struct Args<'a> {
     pub donors: Option<View<'a>>,
     /// The grid, and its [`words`](ClimateGrid::words) as a vector of u32; for perturbations that move the place.
     pub grid: Option<(&'a ClimateGrid, View<'a>)>,
-    /// Added to: [`STATUS_WORDS`] u32 counts of impossible values by field. Zero them before.
+    /// Added to: [`STATUS_WORDS`] u32 counts of impossible values by field, and of records left as they are for want
+    /// of a donor or an id. Zero them before.
     pub status: Option<View<'a>>,
     /// The training step, or the index k of the perturbation: part of the random draws' counter.
     pub step: u32,

@@ -3,11 +3,10 @@
 use super::donor::NO_ZONE;
 use super::{
     ClimateGrid, DONOR_WORDS, KIND_DISPLACE, KIND_DROP, KIND_SET, KIND_SHIFT_MONTHS, Perturb, Plan,
-    STATUS_NO_ID, STATUS_WORDS,
+    STATUS_NO_DONOR, STATUS_NO_ID, STATUS_WORDS,
 };
 use crate::common::calendar::{
-    CivilDate, date_of_year_day, day_number, days_before_month, days_in_month, days_in_year, is_leap_year,
-    iso_week, shift_months,
+    CivilDate, date_of_year_day, day_number, day_of_year, days_in_month, iso_week, shift_months,
 };
 use crate::common::fixed64::{exp2_fixed, from_words, words};
 use crate::common::geodesy::{Place, destination};
@@ -22,7 +21,7 @@ pub struct Perturbed {
     pub records: Records,
     /// Per sample: 0 where no metadata is left, else 1.
     pub v: Vec<f32>,
-    /// Counts of impossible values by validity bit, and of random draws without a sample id.
+    /// Counts of impossible values by validity bit, and of records left as they are for want of a donor or an id.
     pub status: [u32; STATUS_WORDS as usize],
 }
 
@@ -157,15 +156,9 @@ impl Sample<'_> {
 
     fn set_place(&mut self, donor: [u32; DONOR_WORDS as usize]) {
         let [lat, lon] = [[donor[0], donor[1]], [donor[2], donor[3]]].map(from_words);
-        let mut bad = Fields::NONE;
-        for (field, value, limit) in [(Field::Lat, lat, 90u64 << 40), (Field::Lon, lon, 180 << 40)] {
-            if value.unsigned_abs() > limit {
-                bad = bad | field;
-            }
-        }
-        if !bad.is_empty() {
-            self.count(bad);
-            return self.drop_fields(Fields::PLACE);
+        if lat.unsigned_abs() > 90 << 40 || lon.unsigned_abs() > 180 << 40 {
+            self.status[STATUS_NO_DONOR as usize] += 1;
+            return;
         }
         let had_zone = self.valid & Field::ClimateZone;
         self.put_place(Place { lat, lon });
@@ -241,9 +234,9 @@ pub fn shift_time_months(time: &TimeFields, months: i32) -> TimeFields {
         if has_year && !has_month {
             moved.year = date.year;
         }
-        let is_leap = has_year && is_leap_year(moved.year);
-        let last = if has_year { days_in_year(moved.year) } else { 365 };
-        moved.day_of_year = (days_before_month(is_leap, date.month) + date.day).min(last);
+        let year = if has_year { moved.year } else { 1 };
+        let day = date.day.min(days_in_month(year, date.month));
+        moved.day_of_year = day_of_year(CivilDate::new(year, date.month, day));
     }
     let year_is_alone = has_year && !has_month && !has_day_of_year;
     if let Some(date) = full_date(&moved) {
@@ -308,6 +301,9 @@ mod tests {
             (new().year(2020).day_of_year(61), 12, new().year(2021).day_of_year(60)),
             (new().year(2019).day_of_year(1), -1, new().year(2018).day_of_year(335)),
             (new().day_of_year(200), 6, new().day_of_year(19)),
+            // 31 August to the end of a February: of a year of 365 days, whichever way.
+            (new().day_of_year(243), 6, new().day_of_year(59)),
+            (new().day_of_year(243), -6, new().day_of_year(59)),
             (new().iso_week(30), 6, new().iso_week(4)),
             (new().year(2020).iso_week(30), 6, new().year(2021).iso_week(4)),
             (new().year(2020), 6, new().year(2020)),
@@ -342,10 +338,10 @@ mod tests {
         let donors = donor_words(&[Some(donor), None, Some(donor)]).unwrap();
         let set = perturb(&op(Perturbation::Set), &records, Some(&donors), None, 0);
         assert_eq!(set.records.get(0), Record::new().lat_deg(50.0).lon_deg(-60.0).climate_zone(7));
-        assert_eq!(set.records.get(1), Record::new().climate_zone(4));
+        assert_eq!(set.records.get(1), record);
         // A record without a zone is not given one.
         assert_eq!(set.records.get(2), Record::new().year(2000).lat_deg(50.0).lon_deg(-60.0));
-        assert_eq!(set.status[Field::Lat as usize], 1);
+        assert_eq!((set.status[STATUS_NO_DONOR as usize], set.status.iter().sum::<u32>()), (1, 1));
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub struct External<'a> {
     pub variants: View<'a>,
     /// u32 `[S, 1]`; not below `classes`: unlabelled.
     pub labels: Option<View<'a>>,
-    /// u32 `[S, 1]`; none: all in group 0.
+    /// u32 `[S, 1]`; none: all in group 0. What a perturbation cannot be done to is left out of a chunk's groups by an
+    /// id that is not below [`ProbeDesc::groups`] (for donors: [`donor_groups`](crate::perturb::donor_groups)).
     pub groups: Option<View<'a>>,
     /// Written: (KL, flip) of every pair as f32 `[Kc, S, 2]`; −1 where invalid.
     pub per_sample: Option<View<'a>>,
