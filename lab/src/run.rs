@@ -3,7 +3,7 @@
 use crate::data::{Dataset, Task};
 use crate::report::{self, ModelResult, MuPoint, Results, SplitResult};
 use crate::splits::{ProtocolSplits, Split, splits};
-use crate::sweep::{Perturbations, WrongMetadata, score, sensitivity};
+use crate::sweep::{Perturbations, Variant, WrongMetadata, score, sensitivity};
 use crate::synthetic::{Known, Law, Seen, World};
 use crate::train::{
     Backbone, ConcatScale, Config, Features, Gtca, Kind, Material, Outcome, Part, Plain, record,
@@ -211,7 +211,7 @@ impl Case<'_> {
         &self,
         name: &str,
         logits: &[f32],
-        variants: &[(String, Vec<f32>)],
+        variants: &[Variant<'_>],
         outcome: Outcome,
         start: Instant,
     ) -> Result<ModelResult, Error> {
@@ -239,7 +239,8 @@ impl Case<'_> {
         }
         let variants: Result<Vec<_>, Error> = (self.wrong.iter())
             .map(|wrong| {
-                Ok((wrong.name.clone(), model.logits(&self.test, Some(&self.concatenated(&wrong.host)))?))
+                let logits = model.logits(&self.test, Some(&self.concatenated(&wrong.host)))?;
+                Ok(Variant { wrong, logits })
             })
             .collect();
         self.model("concat", &logits, &variants?, outcome, start)
@@ -263,7 +264,7 @@ impl Case<'_> {
             Gtca::train(self.gpu, self.run.plan()?, self.backbone, parts, &self.run.config, grid, self.seed)?;
         let logits = model.logits(&self.test, None, 1.0)?;
         let variants: Result<Vec<_>, Error> = (self.wrong.iter())
-            .map(|wrong| Ok((wrong.name.clone(), model.logits(&self.test, Some(&wrong.device), 1.0)?)))
+            .map(|wrong| Ok(Variant { wrong, logits: model.logits(&self.test, Some(&wrong.device), 1.0)? }))
             .collect();
         let mut result = self.model("GTCA", &logits, &variants?, outcome, start)?;
         for mu in MU {
@@ -291,7 +292,7 @@ impl Case<'_> {
             let logits = |records: &Records| posterior(world, &seen, records, law, knows);
             let wrong = if knows { &self.wrong[..] } else { &[] };
             let variants: Vec<_> =
-                wrong.iter().map(|wrong| (wrong.name.clone(), logits(&wrong.host))).collect();
+                wrong.iter().map(|wrong| Variant { wrong, logits: logits(&wrong.host) }).collect();
             models.push(self.model(name, &logits(&self.test.host_records), &variants, none, start)?);
         }
         Ok(models)

@@ -13,8 +13,9 @@ use gtca_lab::cli::{self, Arguments};
 use gtca_lab::data::Protocol;
 use gtca_lab::report::{self, Results};
 use gtca_lab::run::{Run, kernel_grid};
+use gtca_lab::sweep::{Perturbations, Variant, sensitivity};
 use gtca_lab::synthetic::{SyntheticOptions, World};
-use gtca_lab::train::Config;
+use gtca_lab::train::{ConcatScale, Config, Features, Part, record};
 
 /// None, said aloud, where there is no adapter; an error where one is required.
 fn gpu() -> Option<Gpu> {
@@ -89,6 +90,45 @@ fn a_run_repeats_bit_for_bit_and_a_restart_trains_only_what_is_missing() {
     for name in files.iter().chain(&stored) {
         assert!(file(&first, name) == file(&second, name), "{name} must be the same after a restart");
     }
+}
+
+#[test]
+fn a_sample_without_a_wrong_place_is_left_out_of_that_perturbation() {
+    let Some(gpu) = gpu() else { return };
+    let mut options = SyntheticOptions::default();
+    (options.samples, options.sites) = (12, 12);
+    let mut data = World::new(options).dataset();
+    // Every third sample has no place 100 km away, and none has one in another climate.
+    let has_donor = |row: usize| !row.is_multiple_of(3);
+    let near = data.conflicts.get_mut("d100").unwrap().iter_mut().enumerate();
+    near.filter(|(row, _)| !has_donor(*row)).for_each(|(_, donor)| *donor = None);
+    data.conflicts.get_mut("far_diff").unwrap().fill(None);
+    let perturbations = Perturbations::of(&data, data.task(None).unwrap(), None);
+    let said = perturbations.skipped.join("; ");
+    assert!(said.contains("100 km: 4 of 12 samples have no such place"), "{said}");
+
+    let rows: Vec<usize> = (0..12).collect();
+    let records: Vec<_> = rows.iter().map(|&row| record(&data.samples[row], row)).collect();
+    let concat = ConcatScale::fit(&records, &rows);
+    let (x, y, labels) = (vec![0.0; 12], vec![0.0; 12], vec![0; 12]);
+    let part = Part::new(&gpu, &Features { width: 1, x, y, labels, records, concat }, &rows).unwrap();
+    let wrong = perturbations.apply(&gpu, &part, &rows).unwrap();
+    let near = wrong.iter().find(|wrong| wrong.name == "100 km").unwrap();
+    for &row in &rows {
+        let (moved, recorded) = (near.host.get(row), part.host_records.get(row));
+        assert_eq!(moved != recorded, has_donor(row), "row {row} keeps its place where there is no other");
+    }
+
+    // Predictions turn over exactly where there is a wrong place; the others must not dilute the share.
+    let base = [1.0, 0.0].repeat(12);
+    let logits: Vec<f32> =
+        rows.iter().flat_map(|&row| if has_donor(row) { [0.0, 1.0] } else { [1.0, 0.0] }).collect();
+    let variants: Vec<_> = wrong.iter().map(|wrong| Variant { wrong, logits: logits.clone() }).collect();
+    let found = sensitivity(&gpu, &base, &variants, &[0; 12]).unwrap();
+    let flips = |name: &str| found.iter().find(|s| s.perturbation == name).map(|s| s.flips);
+    assert_eq!(flips("100 km"), Some(1.0));
+    assert_eq!(flips("10 km"), Some(8.0 / 12.0));
+    assert_eq!(flips("far, other climate"), None, "what no sample has is not measured");
 }
 
 #[test]

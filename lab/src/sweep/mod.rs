@@ -4,4 +4,4 @@ mod perturbations;
 mod scores;
 
 pub use perturbations::{Perturbations, WrongMetadata};
-pub use scores::{score, sensitivity};
+pub use scores::{Variant, score, sensitivity};

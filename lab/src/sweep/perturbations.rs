@@ -5,7 +5,8 @@ use crate::data::{Dataset, Task};
 use crate::train::{Part, Perturbed};
 use gtca::gpu::{Dtype, Gpu, View};
 use gtca::perturb::{
-    Args, Bearing, ClimateGrid, DONOR_WORDS, Distance, Donor, Perturb, PerturbDesc, Perturbation, donor_words,
+    Args, Bearing, ClimateGrid, DONOR_WORDS, Distance, Donor, Perturb, PerturbDesc, Perturbation,
+    donor_groups, donor_words,
 };
 use gtca::records::{Fields, RECORD_WORDS, Records};
 
@@ -39,13 +40,15 @@ pub struct WrongMetadata {
     pub device: Perturbed,
     /// On the host.
     pub host: Records,
+    /// A group a row: 0, or none (`u32::MAX`) where the data have no such wrong place for the row.
+    pub groups: Vec<u32>,
 }
 
 impl Perturbations {
     /// What the data allow: places from conflict.csv where it has the kind, else displacements by the kernel.
     ///
-    /// # Errors
-    /// A climate grid that the kernels refuse.
+    /// Rows for which the data have no place of a kind are left out of that perturbation's measures, and counted in
+    /// [`skipped`](Self::skipped).
     pub fn of(data: &Dataset, task: &Task, grid: Option<ClimateGrid>) -> Self {
         let mut this = Self { wrong: Vec::new(), grid, skipped: Vec::new() };
         for (kind, km) in [("d10", 10.0), ("d100", 100.0), ("d1000", 1000.0)] {
@@ -75,6 +78,11 @@ impl Perturbations {
     }
 
     fn push(&mut self, name: String, perturbation: Perturbation, donors: Option<Vec<Option<Donor>>>) {
+        let rows = donors.as_deref().unwrap_or_default();
+        let without = rows.iter().filter(|donor| donor.is_none()).count();
+        if without > 0 {
+            self.skipped.push(format!("{name}: {without} of {} samples have no such place", rows.len()));
+        }
         self.wrong.push(Wrong { name, perturbation, donors });
     }
 
@@ -92,12 +100,12 @@ impl Perturbations {
         let mut all = Vec::new();
         for (k, wrong) in self.wrong.iter().enumerate() {
             let device = Perturbed::new(gpu, part.len);
-            let donors = match &wrong.donors {
+            let (donors, groups) = match &wrong.donors {
                 Some(donors) => {
                     let donors: Vec<Option<Donor>> = rows.iter().map(|&row| donors[row]).collect();
-                    Some(gpu.upload("donors", &donor_words(&donors)?))
+                    (Some(gpu.upload("donors", &donor_words(&donors)?)), donor_groups(&donors, 0))
                 }
-                None => None,
+                None => (None, vec![0; rows.len()]),
             };
             let moves = matches!(wrong.perturbation, Perturbation::Displace { .. });
             let grid =
@@ -120,7 +128,7 @@ impl Perturbations {
             Perturb::new(&desc)?.record(&mut gpu.recorder(&mut encoder), &args)?;
             gpu.submit(encoder)?;
             let host = Records::from_words(gpu.read_u32_blocking(&device.records())?)?;
-            all.push(WrongMetadata { name: wrong.name.clone(), device, host });
+            all.push(WrongMetadata { name: wrong.name.clone(), device, host, groups });
         }
         Ok(all)
     }
