@@ -16,7 +16,7 @@ pub(crate) struct Options {
     /// Only `cargo test` over the workspace: no second feature set, no examples, no lab
     #[arg(long)]
     quick: bool,
-    /// Only the GPU suite, on the adapter with this in its name; `swiftshader` is fetched first
+    /// Only the GPU suite and the golden tensors, on the adapter with this in its name; `swiftshader` is fetched first
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
     /// Passed on to `cargo test`, for example `-- --test gpu -- --nocapture`; other steps are then left out
@@ -51,7 +51,7 @@ fn cargo_test(args: &[&str]) -> Command {
 }
 
 fn gpu_suite(adapter: &str, options: &Options) -> Result<Command, Failure> {
-    let mut cargo = cargo_test(&["--workspace", "--test", "gpu"]);
+    let mut cargo = cargo_test(&["--workspace", "--test", "gpu", "--test", "golden"]);
     cargo.args(&options.extra);
     if adapter.eq_ignore_ascii_case("swiftshader") {
         let manifest = swiftshader::ensure(&options.driver)?;

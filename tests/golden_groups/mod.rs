@@ -1,0 +1,91 @@
+//! Which code answers for which group of golden tensors. One module a file, one row a group.
+
+mod clay;
+
+pub mod case;
+pub mod outcome;
+pub mod report;
+
+use crate::support::Tensors;
+use case::Case;
+use gtca::encode::{Encoder, Forward, Plan};
+use gtca::gpu::Gpu;
+use gtca::records::{RECORD_WORDS, Record, Records};
+use outcome::Outcome;
+
+/// What stands in a test's way; any message.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Compares one case with ours.
+pub type Check = fn(&'static Gpu, &Case<'_>) -> Result<Outcome>;
+
+/// File, group, and what compares it.
+pub const TABLE: &[(&str, &str, Check)] = &[
+    ("clay", "latlon", clay::latlon),
+    ("clay", "latlon_bounds", clay::latlon_bounds),
+    ("clay", "time", clay::time),
+];
+
+/// Groups that show upstream's own damage: known by name, compared with nothing.
+pub const INFORMATIONAL: &[(&str, &str)] = &[("prithvi", "lowprec")];
+
+/// Groups whose encoder does not exist yet. A row moves from here to [`TABLE`].
+pub const NOT_YET: &[(&str, &str)] = &[
+    ("alphaearth", "dequant_all"),
+    ("alphaearth", "roundtrip"),
+    ("clay", "add_encodings"),
+    ("clay", "posemb1d_wave"),
+    ("clay", "posemb2d"),
+    ("clay", "posemb2d_gsd"),
+    ("galileo", "apply_encodings"),
+    ("galileo", "cartesian"),
+    ("galileo", "month_table"),
+    ("galileo", "posemb1d"),
+    ("galileo", "posemb2d_res"),
+    ("geoclip", "basic"),
+    ("geoclip", "equal_earth"),
+    ("geoclip", "positional"),
+    ("geoclip", "rff"),
+    ("gtloc", "rff"),
+    ("gtloc", "time_angles"),
+    ("presto", "cartesian"),
+    ("presto", "month_seq"),
+    ("presto", "month_table"),
+    ("presto", "posemb1d"),
+    ("prithvi", "location"),
+    ("prithvi", "posemb3d"),
+    ("prithvi", "temporal"),
+    ("satclip", "cartesian3d"),
+    ("satclip", "direct"),
+    ("satclip", "multiscale"),
+    ("satclip", "sh_analytic"),
+    ("satclip", "sh_closed"),
+    ("satclip", "wrap"),
+    ("terramind", "coords"),
+    ("terramind", "img_posemb2d"),
+    ("terramind", "seq_posemb1d"),
+    ("tessera", "doy_pe"),
+    ("tessera", "int8_row"),
+    ("tessera", "int8_tensor"),
+    ("tessera", "learned_freq"),
+    ("torchspatial", "case"),
+    ("torchspatial", "dft"),
+    ("torchspatial", "nerf"),
+    ("torchspatial", "rff"),
+    ("torchspatial", "wrap"),
+    ("torchspatial", "xyz"),
+];
+
+/// Feature rows of records under a plan, from the kernel; `arena` holds the plan's learned parameters.
+pub fn encode(gpu: &'static Gpu, plan: Plan, records: &[Record], arena: &[f32]) -> Result<Vec<f32>> {
+    let samples = records.len() as u32;
+    let records = Records::from_records(records)?;
+    let mut t = Tensors::new(gpu, crate::support::Layout::Separate);
+    let words = t.u32([RECORD_WORDS, 1, samples], records.words());
+    let arena = t.f32([1, 1, plan.arena_len()], arena);
+    let e = t.poisoned([samples, 1, plan.width()]);
+    let encoder = Encoder::new(gpu, plan);
+    let args = Forward { records: t.view(words), arena: t.view(arena), e: t.view(e), status: None };
+    t.run(|recorder| encoder.forward(recorder, &args))?;
+    Ok(t.read(e))
+}
