@@ -78,7 +78,7 @@ fn learned(at: u32) -> f32 {
 
 fn put(at: u32, value: f32) {}
 
-fn put_missing(block: Block, at: u32) {}
+fn put_absent(block: Block, at: u32) {}
 
 fn finish(block: Block, row: u32, at: u32, outcome: Outcome) {
     if block.selector != NONE {
@@ -99,7 +99,7 @@ fn put4(at: u32, value: vec4<f32>) {
 #endif
 }
 
-fn put_missing(block: Block, at: u32) {
+fn put_absent(block: Block, at: u32) {
     for (var j = 0u; j < block.width; j += 4u) {
         let first = block.missing + j;
         put4(at + j, vec4<f32>(learned(first), learned(first + 1u), learned(first + 2u), learned(first + 3u)));
@@ -116,9 +116,9 @@ fn put(at: u32, value: f32) {
 #endif
 }
 
-fn put_missing(block: Block, at: u32) {
+fn put_absent(block: Block, at: u32) {
     for (var j = 0u; j < block.width; j++) {
-        put(at + j, learned(block.missing + j));
+        put(at + j, select(0.0, learned(block.missing + j), block.missing != NONE));
     }
 }
 

@@ -2,7 +2,7 @@
 //     fn record_word(word: u32, sample: u32) -> u32   as records/load says
 //     fn learned(at: u32) -> f32                      an element of the arena
 //     fn put(at: u32, value: f32)                     writes (or adds) a feature, once
-//     fn put_missing(block: Block, at: u32)           puts the missing vector
+//     fn put_absent(block: Block, at: u32)            puts the missing vector, or zeros where the block learns none
 // A scheme is one function `encode_<scheme>(block, sample, at) -> Outcome` that puts its features from `at` on.
 // Twin: src/encode/scheme.rs.
 

@@ -146,7 +146,7 @@ fn encode_waves(block: Block, sample: u32, row: u32, token: Token, at: u32) -> O
     let known = numbers.a.known && numbers.b.known && numbers.c.known && numbers.d.known;
     let refused = (claimed & ~fields) != 0u;
     if !known && block.missing != NONE {
-        put_missing(block, at);
+        put_absent(block, at);
         return Outcome(false, 0u, refused);
     }
     let ladders = plan_word(program + 4u);

@@ -1,15 +1,11 @@
 //! Recording of the encoder's kernels.
 
-use super::{Backward, Encoder, Forward, OP, harmonics};
-use super::{AddToTokens, Axis, Backward, Encoder, Forward, OP, TokenGrid};
+use super::{AddToTokens, Axis, Backward, Encoder, Forward, OP, TokenGrid, harmonics};
 use crate::Error;
 use crate::gpu::reduce::{Chunks, sum_chunks};
 use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Rows, View};
 use crate::records::RECORD_WORDS;
 use bytemuck::{Pod, Zeroable};
-
-/// More than any scheme loops: an unknown place at degree 40 without a missing vector gets 1,681 zeros.
-const FORWARD_ITERATIONS: u64 = 2000;
 use std::ops::Range;
 
 static FORWARD: Kernel = Kernel {
@@ -149,46 +145,22 @@ pub(super) fn forward(
     let blocks = encoder.plan.layouts().len() as u32;
     let uncounted = recorder.scratch(OP, u64::from(blocks) * 4)?;
     let status = args.status.unwrap_or(uncounted.vector(blocks)).bind(alignment);
-    let arena = args.arena.bind(alignment);
-    let plan = encoder.words().bind(alignment);
-    for range in recorder.gpu().row_chunks(OP, &[args.e], 1)? {
-        let samples = range.end - range.start;
-        let (record_run, e_run) =
-            (args.records.columns(range.start, samples), args.e.slice_rows(range.start, range.end));
-        let (records, e) = (record_run.bind(alignment), e_run.bind(alignment));
-        let params = ForwardParams {
-            e: e.rows,
-            records_start: records.rows.start,
-            records_stride: word_stride(&args.records),
-            samples,
-            blocks,
-            arena_start: arena.rows.start,
-            status_start: status.rows.start,
-            pad: [0; 2],
-        };
-        recorder.dispatch(&Dispatch {
-            kernel: &FORWARD,
-            flags: &[],
-            params: bytemuck::bytes_of(&params),
-            knobs: &[],
-            storage: &[records, plan, arena, e, status],
-            groups: u64::from(samples.div_ceil(64)) * u64::from(blocks),
-            iterations: FORWARD_ITERATIONS,
-        })?;
-        harmonics::forward(encoder, recorder, &record_run, &e_run)?;
     let mut views = vec![args.e];
     views.extend(args.given);
     for range in recorder.gpu().row_chunks(OP, &views, 1)? {
+        let e = args.e.slice_rows(range.start, range.end);
         let run = Run {
             records: args.records.columns(range.start, range.end - range.start),
             arena: args.arena.bind(alignment),
             given: args.given.map(|given| given.slice_rows(range.start, range.end)),
-            e: args.e.slice_rows(range.start, range.end).bind(alignment),
+            e: e.bind(alignment),
             status,
             rows: range.end - range.start,
             tokens: 1,
             grid: None,
+        };
         run.dispatch_all(encoder, recorder)?;
+        harmonics::forward(encoder, recorder, &run.records, &e)?;
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ pub(super) fn forward(
     let alignment = recorder.gpu().alignment();
     let samples = e.rows() as u32;
     let (bound, out) = (records.bind(alignment), e.bind(alignment));
-    for (block, _) in (0..).zip(encoder.plan.layouts()).filter(|(_, layout)| layout.block.is_harmonics()) {
+    for (block, _) in encoder.plan.headers().filter(|(_, layout)| layout.block.is_harmonics()) {
         let params = Params {
             e: out.rows,
             records_start: bound.rows.start,

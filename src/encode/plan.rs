@@ -1,13 +1,10 @@
 //! Blocks, and the plan that they compile to.
 
-use super::scheme::Scheme;
-use super::schemes::{ClayScalars, Day, Gsd, Id, Place, Season, Year};
-use super::{Convention, OP};
-use super::OP;
 use super::scheme::{Scale, Scheme};
 use super::schemes::{ClayScalars, Day, Gsd, Id, Place, Published, Season, Year};
 use super::source::Source;
 use super::waves::Waves;
+use super::{Convention, OP};
 use crate::Error;
 use crate::records::{Field, Fields};
 use std::ops::Range;
@@ -78,15 +75,13 @@ pub enum Block {
 impl Block {
     /// The table of schemes.
     pub(super) fn scheme(&self) -> Box<dyn Scheme> {
-        match *self {
+        match self.clone() {
             Self::Place { degree } => {
                 Box::new(Place { degree, convention: Convention::Orthonormal, published: None })
             }
             Self::Harmonics { degree, convention, validity } => {
                 Box::new(Place { degree, convention, published: Some(validity) })
             }
-        match self.clone() {
-            Self::Place { degree } => Box::new(Place { degree }),
             Self::Season => Box::new(Season),
             Self::Day => Box::new(Day),
             Self::Year => Box::new(Year),
@@ -344,9 +339,7 @@ impl Plan {
         let mut headers = Vec::new();
         let mut constants: Vec<u32> = Vec::new();
         // Everything starts at a multiple of four words, for the kernels that read four at once.
-        let first_constant = (self.layouts.len() * HEADER_WORDS).next_multiple_of(4);
-        for layout in &self.layouts {
-        let first_constant = (self.layouts.len() * HEADER_WORDS) as u32;
+        let first_constant = (self.layouts.len() * HEADER_WORDS).next_multiple_of(4) as u32;
         for (index, layout) in fours.into_iter().chain(others) {
             let scheme = layout.block.scheme();
             let is_learned = layout.is_learned();
@@ -375,7 +368,7 @@ impl Plan {
             constants.resize(constants.len().next_multiple_of(4), 0);
             self.learned += u32::from(is_learned);
         }
-        headers.resize(first_constant, 0);
+        headers.resize(first_constant as usize, 0);
         self.words = [headers, constants].concat();
     }
 }
@@ -394,17 +387,6 @@ mod tests {
         Block::Id { field: Field::Tile, rows: 5, width: 3 },
         Block::ClayScalars { validity: true },
     ];
-    fn every() -> [Block; 7] {
-        [
-            Block::Place { degree: 3 },
-            Block::Season,
-            Block::Day,
-            Block::Year,
-            Block::Gsd,
-            Block::Id { field: Field::Tile, rows: 5, width: 3 },
-            Block::ClayScalars { validity: true },
-        ]
-    }
 
     #[test]
     fn the_shader_knows_every_opcode_by_its_name() {
@@ -413,10 +395,7 @@ mod tests {
         for block in EVERY {
             let name = match block.name() {
                 "tile" => "id",
-                "harmonics" => "place",
-                name => name,
-        for block in every() {
-                "place" => "place",
+                "place" | "harmonics" => "place",
                 _ => "waves",
             };
             let line = format!("const OPCODE_{} = {}u;", name.to_uppercase(), block.scheme().opcode());
@@ -426,7 +405,7 @@ mod tests {
 
     #[test]
     fn columns_and_parameters_leave_no_gap() {
-        let plan = Plan::new(&every()).unwrap();
+        let plan = Plan::new(&EVERY).unwrap();
         let (mut column, mut arena) = (0, 0);
         for layout in plan.layouts() {
             assert_eq!((layout.features.start, layout.missing.start), (column, arena));

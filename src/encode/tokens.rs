@@ -108,9 +108,19 @@ impl Encoder {
     /// Records `tokens[s, t] += E(record of s, place of t)`. Class tokens keep their bits.
     ///
     /// # Errors
-    /// As [`Encoder::forward`]; a grid without tokens; a plan with validity columns or spherical harmonics.
+    /// As [`Encoder::forward`]; a grid without tokens; a plan with spherical harmonics.
     pub fn add_to_tokens(&self, recorder: &mut Recorder<'_>, args: &AddToTokens<'_>) -> Result<(), Error> {
         args.grid.check()?;
+        if self.plan.layouts().iter().any(|layout| layout.block.is_harmonics()) {
+            let rule = "they are encoded by the record, not by the token";
+            return Err(Error::argument(
+                OP,
+                "plan",
+                "spherical harmonics",
+                rule,
+                "call forward, then add a linear map",
+            ));
+        }
         let [samples, tokens, _] = args.tokens.shape;
         self.check_records(
             recorder,

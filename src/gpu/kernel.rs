@@ -101,7 +101,7 @@ impl Gpu {
         let text = kernel.wgsl(flags, one_buffer).map_err(|error| refuse(error.to_string()))?;
         let device = self.device();
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let layout = self.layout(kernel, flags, one_buffer);
+        let layout = self.layout(kernel, one_buffer);
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(kernel.name),
             source: wgpu::ShaderSource::Wgsl(text.into()),
@@ -129,7 +129,7 @@ impl Gpu {
         }
     }
 
-    fn layout(&self, kernel: &Kernel, flags: &[&str], one_buffer: bool) -> wgpu::BindGroupLayout {
+    fn layout(&self, kernel: &Kernel, one_buffer: bool) -> wgpu::BindGroupLayout {
         let entry = |binding: u32, ty, size: usize| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -140,18 +140,11 @@ impl Gpu {
             },
             count: None,
         };
-        // The smallest binding is one element: a word, or a vector of four.
-        let element = if flags.contains(&"VEC4") { 16 } else { 4 };
         let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, kernel.params_bytes)];
         // Storage sizes are checked when commands run: one element may be a scalar or a vec4.
         for (index, binding) in kernel.storage.iter().enumerate() {
             let read_only = *binding == Binding::Read && !one_buffer;
             entries.push(entry(index as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, 0));
-            entries.push(entry(
-                index as u32 + 1,
-                wgpu::BufferBindingType::Storage { read_only },
-                if *binding == Binding::Write { element } else { 4 },
-            ));
         }
         self.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(kernel.name),

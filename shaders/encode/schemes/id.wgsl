@@ -8,7 +8,7 @@ fn encode_id(block: Block, sample: u32, at: u32) -> Outcome {
     let id = record_word(block.parameter, sample);
     let known = claimed && id < block.table_rows;
     if !known {
-        put_missing(block, at);
+        put_absent(block, at);
         return Outcome(false, 0u, claimed);
     }
     for (var j = 0u; j < block.width; j++) {

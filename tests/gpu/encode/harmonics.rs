@@ -43,7 +43,7 @@ fn every_degree_holds_its_bound_everywhere() {
     let (e, _) = batch.forward(gpu, Layout::Separate);
     let expected = batch.reference(&wide(&batch.arena));
     let worst = worst_by_degree(&e, &expected, 40, batch.plan.width() as usize);
-    let twin = wide(&twin::forward(&batch.plan, &batch.records, &batch.arena));
+    let twin = wide(&twin::forward(&batch.plan, &batch.records, &batch.arena, &[]));
     let from_twin = worst_by_degree(&e, &twin, 40, batch.plan.width() as usize);
     for (l, (worst, from_twin)) in worst.iter().zip(&from_twin).enumerate() {
         // As the documentation of `Convention` says.
@@ -98,7 +98,7 @@ fn degrees_and_batches_around_every_tile_edge_are_whole() {
         let batch = Batch::of(Plan::new(&blocks).unwrap(), &records(200, 3)[..samples]);
         let (e, _) = batch.forward(gpu, LAYOUTS[i % 2]);
         assert_near("e", &e, &batch.reference(&wide(&batch.arena)), 1.5e-6);
-        let twin = twin::forward(&batch.plan, &batch.records, &batch.arena);
+        let twin = twin::forward(&batch.plan, &batch.records, &batch.arena, &[]);
         assert_near("e against its twin", &e, &wide(&twin), 6e-7);
     }
 }
