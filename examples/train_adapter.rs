@@ -57,13 +57,9 @@ async fn train(gpu: &Gpu) -> Result<(), Error> {
         adapter.inject(recorder, 0, &tape, x, y, lambda)?;
         head.forward(recorder, &Forward { x: y, weight: h, bias, pre, y: logits })
     };
-    let (dx, dweight, dbias, dx_mode, parameter_mode) = (Some(dy), None, None, mode, mode);
-    let to_y = Backward { x: y, weight: h, pre, dy: dz, dx, dweight, dbias, dx_mode, parameter_mode };
+    let ce = CrossEntropy { dlogits: Some(dz), ..CrossEntropy::new(logits, known, loss) };
+    let to_y = Backward { dx: Some(dy), ..Backward::new(y, h, dz) };
     let to_adapter = BackwardLayer { x, dy, dx: None, lambda, mode };
-    let (labels, dlogits, ignore, scale) = (known, Some(dz), IGNORE, 1.0);
-    let (class_weights, per_row, status) = (None, None, None);
-    let ce =
-        CrossEntropy { logits, labels, class_weights, ignore, loss, per_row, dlogits, scale, mode, status };
     for step in 1..=150 {
         let mut commands = gpu.encoder();
         let mut to = gpu.recorder(&mut commands);

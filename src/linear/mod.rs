@@ -95,6 +95,32 @@ pub struct Backward<'a> {
     pub parameter_mode: Mode,
 }
 
+impl<'a> Backward<'a> {
+    /// Without an activation, and with no gradient asked for yet; what is asked for then is replaced, not added to.
+    ///
+    /// ```no_run
+    /// # use gtca::{gpu::{Recorder, View}, linear::{Backward, Linear}};
+    /// # fn f(
+    /// #     map: &Linear, to: &mut Recorder<'_>, x: View<'_>, weight: View<'_>, dy: View<'_>, dx: View<'_>,
+    /// # ) -> Result<(), gtca::Error> {
+    /// map.backward(to, &Backward { dx: Some(dx), ..Backward::new(x, weight, dy) })
+    /// # }
+    /// ```
+    pub fn new(x: View<'a>, weight: View<'a>, dy: View<'a>) -> Self {
+        Self {
+            x,
+            weight,
+            pre: None,
+            dy,
+            dx: None,
+            dweight: None,
+            dbias: None,
+            dx_mode: Mode::Overwrite,
+            parameter_mode: Mode::Overwrite,
+        }
+    }
+}
+
 impl Linear {
     /// Checks the shape.
     ///

@@ -50,6 +50,24 @@ pub struct CrossEntropy<'a> {
     pub status: Option<View<'a>>,
 }
 
+impl<'a> CrossEntropy<'a> {
+    /// The loss alone: no class weights, [`IGNORE`], no further outputs, a scale of 1, [`Mode::Overwrite`].
+    pub fn new(logits: View<'a>, labels: View<'a>, loss: View<'a>) -> Self {
+        Self {
+            logits,
+            labels,
+            class_weights: None,
+            ignore: IGNORE,
+            loss,
+            per_row: None,
+            dlogits: None,
+            scale: 1.0,
+            mode: Mode::Overwrite,
+            status: None,
+        }
+    }
+}
+
 /// Arguments of [`evidence`].
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
@@ -78,11 +96,13 @@ pub struct Evidence<'a> {
 /// Wrong shapes, types or ranges; overlapping outputs; a scale that is not finite.
 ///
 /// ```no_run
-/// # use gtca::{gpu::{Mode, Recorder, View}, loss::{cross_entropy, CrossEntropy, IGNORE}};
-/// # fn f<'a>(recorder: &mut Recorder<'_>, logits: View<'a>, labels: View<'a>, loss: View<'a>) -> Result<(), gtca::Error> {
+/// # use gtca::{gpu::{Recorder, View}, loss::{cross_entropy, CrossEntropy}};
+/// # fn f<'a>(
+/// #     recorder: &mut Recorder<'_>, logits: View<'a>, labels: View<'a>, loss: View<'a>, gradient: View<'a>,
+/// # ) -> Result<(), gtca::Error> {
 /// cross_entropy(recorder, &CrossEntropy {
-///     logits, labels, class_weights: None, ignore: IGNORE, loss, per_row: None, dlogits: None, scale: 1.0,
-///     mode: Mode::Overwrite, status: None,
+///     dlogits: Some(gradient),
+///     ..CrossEntropy::new(logits, labels, loss)
 /// })
 /// # }
 /// ```

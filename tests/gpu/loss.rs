@@ -412,32 +412,16 @@ fn outputs_that_are_not_asked_for_are_not_needed() {
     let (view, mode) = (t.view(logits), Mode::Overwrite);
     t.run(|recorder| {
         let labels = t.view(labels);
-        cross_entropy(recorder, &CrossEntropy { loss: t.view(loss), ..plain(view, labels, t.view(loss)) })?;
+        cross_entropy(
+            recorder,
+            &CrossEntropy { loss: t.view(loss), ..CrossEntropy::new(view, labels, t.view(loss)) },
+        )?;
         let (p, q, loss) = (view, view, t.view(ev));
         evidence(recorder, &Evidence { p, q, threshold: 0.0, loss, dp: None, dq: None, scale: 1.0, mode })
     })
     .unwrap();
     assert_near("loss", &t.read(loss), &[2f64.ln()], 1e-7);
     assert_eq!(t.read(ev), [0.0]);
-}
-
-fn plain<'a>(
-    logits: gtca::gpu::View<'a>,
-    labels: gtca::gpu::View<'a>,
-    loss: gtca::gpu::View<'a>,
-) -> CrossEntropy<'a> {
-    CrossEntropy {
-        logits,
-        labels,
-        class_weights: None,
-        ignore: IGNORE,
-        loss,
-        per_row: None,
-        dlogits: None,
-        scale: 1.0,
-        mode: Mode::Overwrite,
-        status: None,
-    }
 }
 
 #[test]
@@ -448,7 +432,7 @@ fn bad_arguments_are_refused_by_name() {
     let labels = t.u32([1, 1, 1], &[1]);
     let loss = t.poisoned([1, 1, 1]);
     let [z, q] = [logits, other].map(|tensor| t.view(tensor));
-    let good = plain(z, t.view(labels), t.view(loss));
+    let good = CrossEntropy::new(z, t.view(labels), t.view(loss));
     let message =
         |args: CrossEntropy<'_>| t.run(|recorder| cross_entropy(recorder, &args)).unwrap_err().to_string();
     assert!(message(CrossEntropy { labels: z, ..good }).contains("`labels`"));

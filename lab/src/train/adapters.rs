@@ -12,7 +12,7 @@ use gtca::encode::Plan;
 use gtca::gate::Mu;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, Recorder, View};
 use gtca::lora::{self, Gate, Lora, LoraDesc};
-use gtca::loss::{CrossEntropy, Evidence, IGNORE, cross_entropy, evidence};
+use gtca::loss::{CrossEntropy, Evidence, cross_entropy, evidence};
 use gtca::perturb::{self, Perturb, PerturbDesc, Perturbation, TrainingMix};
 use gtca::records::RECORD_WORDS;
 use gtca::wgpu;
@@ -55,16 +55,8 @@ impl Tail {
         with_gradient: bool,
     ) -> Result<(), gtca::Error> {
         let args = CrossEntropy {
-            logits: self.view(&self.logits, classes),
-            labels,
-            class_weights: None,
-            ignore: IGNORE,
-            loss,
-            per_row: None,
             dlogits: with_gradient.then(|| self.view(&self.dlogits, classes)),
-            scale: 1.0,
-            mode: Mode::Overwrite,
-            status: None,
+            ..CrossEntropy::new(self.view(&self.logits, classes), labels, loss)
         };
         cross_entropy(recorder, &args)
     }

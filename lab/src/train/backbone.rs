@@ -9,7 +9,7 @@ use crate::Error;
 use crate::draw::{Draws, Purpose};
 use gtca::gpu::{Dtype, Gpu, Mode, Recorder, View};
 use gtca::linear::{Activation, Backward, Forward, Linear, LinearDesc};
-use gtca::loss::{CrossEntropy, IGNORE, cross_entropy};
+use gtca::loss::{CrossEntropy, cross_entropy};
 use gtca::wgpu;
 
 /// Maps of the backbone; the third is the one that adapters sit on, the fourth is the head.
@@ -167,17 +167,10 @@ impl Learner for Learning<'_> {
         let tape = &self.step_tape;
         let recorder = &mut self.net.gpu.recorder(encoder);
         self.net.forward(recorder, tape, x)?;
+        let (logits, loss) = (tape.out(MAPS - 1, self.classes()), View::vector(&self.loss, 1));
         let args = CrossEntropy {
-            logits: tape.out(MAPS - 1, self.classes()),
-            labels,
-            class_weights: None,
-            ignore: IGNORE,
-            loss: View::vector(&self.loss, 1),
-            per_row: None,
             dlogits: Some(View::matrix(&tape.gradient[MAPS - 1], len, self.classes())),
-            scale: 1.0,
-            mode: Mode::Overwrite,
-            status: None,
+            ..CrossEntropy::new(logits, labels, loss)
         };
         cross_entropy(recorder, &args)?;
         self.net.backward(recorder, tape, x)?;
@@ -190,19 +183,8 @@ impl Learner for Learning<'_> {
         let tape = &self.look_tape;
         let recorder = &mut self.net.gpu.recorder(encoder);
         self.net.forward(recorder, tape, View::matrix(&self.validation[0], tape.rows, self.net.widths[0]))?;
-        let args = CrossEntropy {
-            logits: tape.out(MAPS - 1, self.classes()),
-            labels: View::matrix(&self.validation[1], tape.rows, 1).of(Dtype::U32),
-            class_weights: None,
-            ignore: IGNORE,
-            loss,
-            per_row: None,
-            dlogits: None,
-            scale: 1.0,
-            mode: Mode::Overwrite,
-            status: None,
-        };
-        cross_entropy(recorder, &args)
+        let labels = View::matrix(&self.validation[1], tape.rows, 1).of(Dtype::U32);
+        cross_entropy(recorder, &CrossEntropy::new(tape.out(MAPS - 1, self.classes()), labels, loss))
     }
 
     fn keep(&self, encoder: &mut wgpu::CommandEncoder) {

@@ -1,6 +1,6 @@
 //! The frozen head behind the adapted layer: logits, and the gradient of its input.
 
-use gtca::gpu::{Gpu, Mode, Recorder, View};
+use gtca::gpu::{Gpu, Recorder, View};
 use gtca::linear::{Backward, Forward, Linear, LinearDesc};
 use gtca::wgpu;
 
@@ -41,17 +41,7 @@ impl Head {
         dlogits: View<'_>,
         dy: View<'_>,
     ) -> Result<(), gtca::Error> {
-        let args = Backward {
-            x: y,
-            weight: View::matrix(&self.weight, self.classes, self.width),
-            pre: None,
-            dy: dlogits,
-            dx: Some(dy),
-            dweight: None,
-            dbias: None,
-            dx_mode: Mode::Overwrite,
-            parameter_mode: Mode::Overwrite,
-        };
-        self.op.backward(recorder, &args)
+        let weight = View::matrix(&self.weight, self.classes, self.width);
+        self.op.backward(recorder, &Backward { dx: Some(dy), ..Backward::new(y, weight, dlogits) })
     }
 }
