@@ -85,7 +85,8 @@ pub fn encode(gpu: &'static Gpu, plan: Plan, records: &[Record], arena: &[f32]) 
     let arena = t.f32([1, 1, plan.arena_len()], arena);
     let e = t.poisoned([samples, 1, plan.width()]);
     let encoder = Encoder::new(gpu, plan);
-    let args = Forward { records: t.view(words), arena: t.view(arena), e: t.view(e), status: None };
+    let args =
+        Forward { records: t.view(words), given: None, arena: t.view(arena), e: t.view(e), status: None };
     t.run(|recorder| encoder.forward(recorder, &args))?;
     Ok(t.read(e))
 }
