@@ -21,6 +21,7 @@
 //! **Missing values.** A block whose inputs are missing gives one learned vector instead (initially 0) and 0 in its
 //! validity column. All learned parameters lie in one arena, block after block: missing vector, then table.
 
+pub mod codec;
 mod gpu;
 mod harmonics;
 mod plan;

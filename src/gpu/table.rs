@@ -7,6 +7,7 @@ pub fn kernels() -> Vec<&'static Kernel> {
     [
         super::reduce::KERNELS,
         crate::encode::KERNELS,
+        crate::encode::codec::KERNELS,
         crate::gate::KERNELS,
         crate::linear::KERNELS,
         crate::lora::KERNELS,
@@ -42,6 +43,9 @@ const IMPORTS: &[(&str, &str)] = files![
     "common/sum64",
     "common/view",
     "encode/block",
+    "encode/codec/lanes",
+    "encode/codec/tessera_code",
+    "encode/codec/words",
     "encode/position",
     "encode/scheme",
     "encode/source",

@@ -75,7 +75,15 @@ pub struct Case<'a> {
 }
 
 #[allow(dead_code, reason = "groups come one by one and need different accessors")]
-impl Case<'_> {
+impl<'a> Case<'a> {
+    /// The case of the same number in another group of the file, or what that group's cases share.
+    pub fn beside(&self, group: &str) -> Option<Case<'a>> {
+        let place = |number| (group.to_owned(), number, String::new());
+        let scope = |number| self.file.scopes.get_key_value(&place(number));
+        let (place, _) = scope(self.place.1).or_else(|| scope(None))?;
+        Some(Case { place, ..*self })
+    }
+
     /// The variant within the case (`rff0`, `sphereC`, `bf16.location`), or nothing.
     pub fn variant(&self) -> &str {
         &self.place.2
@@ -183,9 +191,10 @@ pub mod tests {
                 ("g.case3.v.w.out_f32", &[5.0]),
                 ("case12.freq", &[6.0]),
                 ("case12.v.out.code", &[7.0]),
+                ("h.v.out", &[8.0]),
             ],
         );
-        assert_eq!(file.groups().into_iter().collect::<Vec<_>>(), ["case", "g"]);
+        assert_eq!(file.groups().into_iter().collect::<Vec<_>>(), ["case", "g", "h"]);
         let [case] = file.cases("g").collect::<Vec<_>>()[..] else { panic!("one case") };
         assert_eq!((case.name().as_str(), case.variant()), ("some.g.case3.v.w", "v.w"));
         let of = |leaf| case.f32(leaf).unwrap()[0];
@@ -195,5 +204,9 @@ pub mod tests {
         let [case] = file.cases("case").collect::<Vec<_>>()[..] else { panic!("one case") };
         assert_eq!((case.name().as_str(), case.f64("freq").unwrap()[0]), ("some.case12.v", 6.0));
         assert_eq!(case.f64("in.all").unwrap(), [1.0]);
+        let [case] = file.cases("h").collect::<Vec<_>>()[..] else { panic!("one case") };
+        assert!(!case.has("in.group"));
+        assert_eq!(case.beside("g").unwrap().f32("in.group").unwrap(), [2.0]);
+        assert!(case.beside("i").is_none());
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Options {
     /// Only `cargo test` over the workspace: no second feature set, no examples, no lab
     #[arg(long)]
     quick: bool,
-    /// Only the GPU suite and the golden tensors, on the adapter with this in its name; `swiftshader` is fetched first
+    /// Only the GPU suite and golden tensors, on the adapter with this in its name; `swiftshader` is fetched first
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
     /// Passed on to `cargo test`, for example `-- --test gpu -- --nocapture`; other steps are then left out

@@ -1,6 +1,7 @@
 //! `encode` against its twin, f64 references, central differences and upstream's outputs.
 
 mod backward;
+mod codec;
 mod continuity;
 mod forward;
 mod harmonics;

@@ -1,0 +1,51 @@
+//! Tessera.
+
+use super::case::Case;
+use super::outcome::Outcome;
+use super::{Result, codec};
+use gtca::encode::codec::{
+    Tessera, TesseraDequantise, TesseraDesc, TesseraQuantise, TesseraRule, code_words, unpack_codes,
+};
+use gtca::gpu::Gpu;
+
+/// Codes and scales must be the same, and what the codes give back.
+fn int8(gpu: &'static Gpu, case: &Case<'_>, rule: TesseraRule) -> Result<Outcome> {
+    // The rule per tensor was run on the embeddings of the rule per row.
+    let given = if case.has("in.emb") { *case } else { case.beside("int8_row").unwrap_or(*case) };
+    let (numbers, width) = (given.f32("in.emb")?, given.width("in.emb")? as u32);
+    let rows = numbers.len() as u32 / width;
+    let op = Tessera::new(&TesseraDesc { width, rule })?;
+    let mut t = codec::tensors(gpu);
+    let x = t.f32([rows, 1, width], &numbers);
+    let words = t.u32([rows, 1, code_words(width)], &vec![0; (rows * code_words(width)) as usize]);
+    let scales = t.poisoned([if rule.is_per_row() { rows } else { 1 }, 1, 1]);
+    let back = t.poisoned([rows, 1, width]);
+    let (codes, scales_view) = (t.view(words), t.view(scales));
+    t.run(|recorder| {
+        op.quantise(recorder, &TesseraQuantise { x: t.view(x), codes, scales: scales_view })?;
+        op.dequantise(recorder, &TesseraDequantise { codes, scales: scales_view, x: t.view(back) })
+    })?;
+    let codes = unpack_codes(&t.read_u32(words), width as usize);
+    let codes = Outcome::same(&codes, &case.i8("out.code")?)?;
+    let same = codes.and(Outcome::near(&t.read(scales), &case.f64("out.scale")?, 0.0)?);
+    if !case.has("out.dequant") {
+        return Ok(same);
+    }
+    Ok(same.and(Outcome::near(&t.read(back), &case.f64("out.dequant")?, 0.0)?))
+}
+
+pub fn int8_row(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
+    let rule = match case.variant() {
+        "v1_1" => TesseraRule::RowV1_1,
+        "v2" => TesseraRule::RowV2,
+        other => return Err(format!("no rule is called `{other}`").into()),
+    };
+    int8(gpu, case, rule)
+}
+
+pub fn int8_tensor(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
+    match case.variant() {
+        "v1" => int8(gpu, case, TesseraRule::TensorV1),
+        other => Err(format!("no rule is called `{other}`").into()),
+    }
+}
