@@ -3,22 +3,19 @@
 // Each normalised Legendre function is a short trigonometric series whose coefficients the host makes in f64, with √2
 // and the convention's signs and factors in them: P_lm(cos θ) = Σ_k c_lmk cos kθ (m even) or sin kθ (m odd), k = l mod 2,
 // …, l. The phases kθ and mφ are exact products of u32 turns, so neither poles nor the antimeridian are special, and
-// Σ|c| is of the order of the function itself: nothing cancels. (A recursion over l in f32 loses l² near the poles.)
-// Rows of unknown places are left to encode/forward.
+// Σ|c| is of the order of the function itself: nothing cancels. (A recursion over l is cheaper, but errs six times as
+// much at degree 40: 3e-6.) Rows of unknown places are left to encode/forward.
 //
 // records, plan and e as in encode/forward. The block's constants, in vec4s: where the series of m = 0, 1, …, degree
 // start (as numbers), then the series: for every m those of l = m, m + 2, …, then of l = m + 1, m + 3, …, four l at a
 // time, k ascending (0 past an end).
-// One workgroup = 32 records; cos kθ and sin kθ lie in workgroup memory, 10.5 KiB. One invocation = four records × every
-// eighth m: of 16 products only 8 numbers are loaded. Loops at most 1,000 times at degree 40.
-// Twin: `encode` in src/encode/schemes/place.rs.
+// One invocation = 16 records × every `parts`-th m, so that a coefficient loaded once serves 16 records; the waves cos kθ
+// or sin kθ lie in a private array: on a software adapter reading one costs an eighth of reading workgroup memory.
+// One workgroup = 1,024 records. Loops at most 5,000 times at degree 40. Twin: `encode` in src/encode/schemes/place.rs.
 
 #import common/view
-#import encode/block
-#import encode/position
+#import encode/four_places
 
-const RECORDS = 32u;
-const QUADS = 8u;
 const LEVELS = 41u; // degrees 0..=40
 
 struct Params {
@@ -27,18 +24,16 @@ struct Params {
     records_stride: u32, // elements between the words of a record
     samples: u32,
     block: u32,
+    parts: u32, // invocations that share the m of a record; 1 or even
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> records: array<u32>;
 @group(0) @binding(2) var<storage, read> plan: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> e: array<f32>;
-
-var<workgroup> thetas: array<u32, RECORDS>;
-var<workgroup> phis: array<u32, RECORDS>;
-var<workgroup> starts: array<u32, RECORDS>;
-// Four records each: cos kθ for all k, then sin kθ.
-var<workgroup> waves: array<vec4<f32>, 2u * LEVELS * QUADS>;
 
 fn record_word(word: u32, sample: u32) -> u32 {
     return records[params.records_start + word * params.records_stride + sample];
@@ -48,28 +43,11 @@ fn plan_word(at: u32) -> u32 {
     return plan[at >> 2u][at & 3u];
 }
 
-// Sines, then cosines, of four angles.
-fn sincos_of_four(turns: vec4<u32>) -> array<vec4<f32>, 2> {
-    let a = sincos_turns(turns.x);
-    let b = sincos_turns(turns.y);
-    let c = sincos_turns(turns.z);
-    let d = sincos_turns(turns.w);
-    return array<vec4<f32>, 2>(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
+fn row_of(sample: u32) -> u32 {
+    return row_start(params.e, sample);
 }
 
-fn four_of_thetas(first: u32) -> vec4<u32> {
-    return vec4<u32>(thetas[first], thetas[first + 1u], thetas[first + 2u], thetas[first + 3u]);
-}
-
-fn four_of_phis(first: u32) -> vec4<u32> {
-    return vec4<u32>(phis[first], phis[first + 1u], phis[first + 2u], phis[first + 3u]);
-}
-
-fn four_of_starts(first: u32) -> vec4<u32> {
-    return vec4<u32>(starts[first], starts[first + 1u], starts[first + 2u], starts[first + 3u]);
-}
-
-// Writes one column of four records; NONE stands for a row that is not written.
+// One column of four records.
 fn put_four(rows: vec4<u32>, column: u32, values: vec4<f32>) {
     if rows.x != NONE { e[rows.x + column] = values.x; }
     if rows.y != NONE { e[rows.y + column] = values.y; }
@@ -78,10 +56,18 @@ fn put_four(rows: vec4<u32>, column: u32, values: vec4<f32>) {
 }
 
 // The columns of ±m of one l; those of m = 0 are one, put twice, the second time as it should be.
-fn put_pair(rows: vec4<u32>, l: u32, m: u32, legendre: vec4<f32>, along_phi: array<vec4<f32>, 2>) {
-    let centre = l * l + l;
-    put_four(rows, centre - m, legendre * along_phi[0]);
-    put_four(rows, centre + m, legendre * along_phi[1]);
+fn put_pair(rows: vec4<u32>, centre: u32, m: u32, legendre: vec4<f32>, along_phi: FourWaves) {
+    put_four(rows, centre - m, legendre * along_phi.sine);
+    put_four(rows, centre + m, legendre * along_phi.cosine);
+}
+
+// Four l: l, l + 2, …, as far as there are.
+fn put_series(rows: vec4<u32>, column: u32, l: u32, last: u32, m: u32, sums: mat4x4<f32>, along_phi: FourWaves) {
+    let centre = column + l * l + l;
+    put_pair(rows, centre, m, sums[0], along_phi);
+    if l + 2u <= last { put_pair(rows, centre + 4u * l + 6u, m, sums[1], along_phi); }
+    if l + 4u <= last { put_pair(rows, centre + 8u * l + 20u, m, sums[2], along_phi); }
+    if l + 6u <= last { put_pair(rows, centre + 12u * l + 42u, m, sums[3], along_phi); }
 }
 
 @compute @workgroup_size(64)
@@ -90,52 +76,63 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    let work = flat_group(group, groups);
+    let tile = work / params.parts;
+    let part = work - tile * params.parts;
+    let sample = (tile * 64u + lane) * 16u;
+    if sample >= params.samples {
+        return;
+    }
     let block = load_block(params.block);
     let degree = min(block.parameter, LEVELS - 1u);
-    if lane < RECORDS {
-        let sample = flat_group(group, groups) * RECORDS + lane;
-        let inside = sample < params.samples;
-        let place = position(select(0u, sample, inside));
-        thetas[lane] = place.theta;
-        phis[lane] = place.phi;
-        let start = row_start(params.e, select(0u, sample, inside)) + block.column;
-        starts[lane] = select(NONE, start, inside && place.known);
-    }
-    workgroupBarrier();
-    let quad = lane % QUADS;
-    let theta = four_of_thetas(quad * 4u);
-    for (var k = lane / QUADS; k <= degree; k += 8u) {
-        let along_theta = sincos_of_four(theta * k);
-        waves[k * QUADS + quad] = along_theta[1];
-        waves[(LEVELS + k) * QUADS + quad] = along_theta[0];
-    }
-    workgroupBarrier();
-    let phi = four_of_phis(quad * 4u);
-    let rows = four_of_starts(quad * 4u);
-    for (var m = lane / QUADS; m <= degree; m += 8u) {
-        let along_phi = sincos_of_four(phi * m);
-        let wave = (m & 1u) * LEVELS;
-        var at = block.constants / 4u + u32(bitcast<f32>(plan_word(block.constants + m)));
-        for (var step = 0u; step < 2u; step++) {
-            for (var l = m + step; l <= degree; l += 8u) {
-                let last = l + min(6u, (degree - l) & ~1u);
-                var first = vec4<f32>(0.0);
-                var second = vec4<f32>(0.0);
-                var third = vec4<f32>(0.0);
-                var fourth = vec4<f32>(0.0);
-                for (var k = l & 1u; k <= last; k += 2u) {
-                    let constants = bitcast<vec4<f32>>(plan[at]);
-                    let values = waves[(wave + k) * QUADS + quad];
-                    first = fma(vec4<f32>(constants.x), values, first);
-                    second = fma(vec4<f32>(constants.y), values, second);
-                    third = fma(vec4<f32>(constants.z), values, third);
-                    fourth = fma(vec4<f32>(constants.w), values, fourth);
-                    at++;
+    let column = block.column;
+    let a = four_places(sample, params.samples);
+    let b = four_places(sample + 4u, params.samples);
+    let c = four_places(sample + 8u, params.samples);
+    let d = four_places(sample + 12u, params.samples);
+    var waves_a: array<vec4<f32>, LEVELS>;
+    var waves_b: array<vec4<f32>, LEVELS>;
+    var waves_c: array<vec4<f32>, LEVELS>;
+    var waves_d: array<vec4<f32>, LEVELS>;
+    let step = max(params.parts, 2u);
+    for (var first = part; first < step; first += params.parts) {
+        let is_odd = (first & 1u) == 1u;
+        for (var k = 0u; k <= degree; k++) {
+            let wave_a = sincos_of_four(a.theta * k);
+            let wave_b = sincos_of_four(b.theta * k);
+            let wave_c = sincos_of_four(c.theta * k);
+            let wave_d = sincos_of_four(d.theta * k);
+            waves_a[k] = select(wave_a.cosine, wave_a.sine, is_odd);
+            waves_b[k] = select(wave_b.cosine, wave_b.sine, is_odd);
+            waves_c[k] = select(wave_c.cosine, wave_c.sine, is_odd);
+            waves_d[k] = select(wave_d.cosine, wave_d.sine, is_odd);
+        }
+        for (var m = first; m <= degree; m += step) {
+            let phi_a = sincos_of_four(a.phi * m);
+            let phi_b = sincos_of_four(b.phi * m);
+            let phi_c = sincos_of_four(c.phi * m);
+            let phi_d = sincos_of_four(d.phi * m);
+            var at = block.constants / 4u + u32(bitcast<f32>(plan_word(block.constants + m)));
+            for (var start = m; start < m + 2u; start++) {
+                for (var l = start; l <= degree; l += 8u) {
+                    let last = l + min(6u, (degree - l) & ~1u);
+                    var sums_a = mat4x4<f32>();
+                    var sums_b = mat4x4<f32>();
+                    var sums_c = mat4x4<f32>();
+                    var sums_d = mat4x4<f32>();
+                    for (var k = l & 1u; k <= last; k += 2u) {
+                        let series = bitcast<vec4<f32>>(plan[at]);
+                        sums_a = add_outer(sums_a, series, waves_a[k]);
+                        sums_b = add_outer(sums_b, series, waves_b[k]);
+                        sums_c = add_outer(sums_c, series, waves_c[k]);
+                        sums_d = add_outer(sums_d, series, waves_d[k]);
+                        at++;
+                    }
+                    put_series(a.rows, column, l, last, m, sums_a, phi_a);
+                    put_series(b.rows, column, l, last, m, sums_b, phi_b);
+                    put_series(c.rows, column, l, last, m, sums_c, phi_c);
+                    put_series(d.rows, column, l, last, m, sums_d, phi_d);
                 }
-                put_pair(rows, l, m, first, along_phi);
-                if l + 2u <= degree { put_pair(rows, l + 2u, m, second, along_phi); }
-                if l + 4u <= degree { put_pair(rows, l + 4u, m, third, along_phi); }
-                if l + 6u <= degree { put_pair(rows, l + 6u, m, fourth, along_phi); }
             }
         }
     }

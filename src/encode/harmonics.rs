@@ -11,7 +11,7 @@ pub(super) static HARMONICS: Kernel = Kernel {
     storage: &[Binding::Read, Binding::Read, Binding::Write],
     params_bytes: size_of::<Params>(),
     flags: &[&[]],
-    loop_bound: "1,000",
+    loop_bound: "5,000",
     when: "features of every block of spherical harmonics, once a block",
 };
 
@@ -47,9 +47,9 @@ pub enum Convention {
     SatClipAnalytic,
 }
 
-const ITERATIONS: u64 = 1000;
-/// `RECORDS` in the shader.
-const TILE: u32 = 32;
+const ITERATIONS: u64 = 5000;
+/// Records of a workgroup.
+const TILE: u32 = 1024;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -59,6 +59,8 @@ struct Params {
     records_stride: u32,
     samples: u32,
     block: u32,
+    parts: u32,
+    pad: [u32; 3],
 }
 
 /// Records the features of known places, for every block of spherical harmonics.
@@ -71,13 +73,17 @@ pub(super) fn forward(
     let alignment = recorder.gpu().alignment();
     let samples = e.rows() as u32;
     let (bound, out) = (records.bind(alignment), e.bind(alignment));
-    for (block, _) in encoder.plan.headers().filter(|(_, layout)| layout.block.is_harmonics()) {
+    for (block, layout) in encoder.plan.headers().filter(|(_, layout)| layout.block.is_harmonics()) {
+        // A wide block is much work for one invocation; a narrow one would spend it on finding the place again.
+        let parts = if layout.features.len() > 256 { 8 } else { 1 };
         let params = Params {
             e: out.rows,
             records_start: bound.rows.start,
             records_stride: word_stride(records),
             samples,
             block,
+            parts,
+            pad: [0; 3],
         };
         recorder.dispatch(&Dispatch {
             kernel: &HARMONICS,
@@ -85,7 +91,7 @@ pub(super) fn forward(
             params: bytemuck::bytes_of(&params),
             knobs: &[],
             storage: &[bound, encoder.words().bind(alignment), out],
-            groups: samples.div_ceil(TILE).into(),
+            groups: u64::from(parts) * u64::from(samples.div_ceil(TILE)),
             iterations: ITERATIONS,
         })?;
     }

@@ -46,6 +46,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "encode/codec/lanes",
     "encode/codec/tessera_code",
     "encode/codec/words",
+    "encode/four_places",
     "encode/position",
     "encode/scheme",
     "encode/source",
