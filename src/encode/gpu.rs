@@ -29,7 +29,8 @@ static ARENA_GRADIENT: Kernel = Kernel {
     when: "first stage of the arena's gradient, once a learned block",
 };
 
-pub(crate) const KERNELS: &[&Kernel] = &[&FORWARD, &ARENA_GRADIENT, &harmonics::HARMONICS];
+pub(crate) const KERNELS: &[&Kernel] =
+    &[&FORWARD, &ARENA_GRADIENT, &harmonics::HARMONICS, &harmonics::PLACE_GRADIENT];
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]

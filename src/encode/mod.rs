@@ -12,7 +12,8 @@
 //! | [`Block::ClayScalars`] | `sin, cos` of week/52, hour/24, lat, lon | `…/clay.wgsl` | `…/clay.rs` |
 //!
 //! Forward: `shaders/encode/forward.wgsl`, twin [`twin::forward`]. Backward: `shaders/encode/arena_gradient.wgsl`, then
-//! `reduce/sum_chunks.wgsl`, twin [`twin::arena_gradient`]. Tests: `tests/gpu/encode/`.
+//! `reduce/sum_chunks.wgsl`, twin [`twin::arena_gradient`]; of places `shaders/encode/place_gradient.wgsl`, twin
+//! [`twin::place_gradient`]. Tests: `tests/gpu/encode/`.
 //!
 //! **Exactness.** Angles are integers up to the last step (fixed-point degrees, calendar arithmetic, u32 turns), and
 //! harmonics are wrapping products; only the final sine is a float. Errors against f64 stay below 1e-6, whatever the
@@ -33,7 +34,7 @@ pub mod twin;
 mod waves;
 
 pub(crate) use gpu::KERNELS;
-pub use harmonics::Convention;
+pub use harmonics::{Convention, PlaceGradient};
 pub use plan::{Block, IdTables, Layout, Plan};
 pub use scheme::Scale;
 pub use source::Source;

@@ -76,11 +76,9 @@ impl Block {
     /// The table of schemes.
     pub(super) fn scheme(&self) -> Box<dyn Scheme> {
         match self.clone() {
-            Self::Place { degree } => {
-                Box::new(Place { degree, convention: Convention::Orthonormal, published: None })
-            }
+            Self::Place { degree } => Box::new(Place::ours(degree)),
             Self::Harmonics { degree, convention, validity } => {
-                Box::new(Place { degree, convention, published: Some(validity) })
+                Box::new(Place::published(degree, convention, validity))
             }
             Self::Season => Box::new(Season),
             Self::Day => Box::new(Day),
@@ -96,7 +94,18 @@ impl Block {
 
     /// Whether its features come from the kernel of spherical harmonics.
     pub(super) fn is_harmonics(&self) -> bool {
-        matches!(self, Self::Place { .. } | Self::Harmonics { .. })
+        self.harmonics().is_some()
+    }
+
+    /// Its scheme, where it is one of spherical harmonics.
+    pub(super) fn harmonics(&self) -> Option<Place> {
+        match *self {
+            Self::Place { degree } => Some(Place::ours(degree)),
+            Self::Harmonics { degree, convention, validity } => {
+                Some(Place::published(degree, convention, validity))
+            }
+            _ => None,
+        }
     }
 
     /// The stem of its column names.

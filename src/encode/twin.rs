@@ -146,3 +146,22 @@ pub fn arena_gradient(plan: &Plan, records: &Records, given: &[f32], de: &[f32])
     }
     out
 }
+
+/// Gradient `[S, 2]` of latitudes and longitudes, per degree, through blocks of spherical harmonics, from `de: [S, M]`.
+///
+/// # Panics
+/// When `de` is shorter than the records.
+pub fn place_gradient(plan: &Plan, records: &Records, de: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; records.len() * 2];
+    for layout in plan.layouts() {
+        let Some(place) = layout.block.harmonics() else { continue };
+        let constants = place.constants();
+        for (index, sums) in out.chunks_exact_mut(2).enumerate() {
+            let row = index * plan.width() as usize;
+            let de = &de[row + layout.features.start as usize..row + layout.features.end as usize];
+            let gradient = place.gradient(&Sample::new(records, index), &constants, de);
+            sums.iter_mut().zip(gradient).for_each(|(sum, gradient)| *sum += gradient);
+        }
+    }
+    out
+}

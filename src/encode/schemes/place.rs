@@ -13,13 +13,21 @@ const MAX_DEGREE: u32 = 40;
 const AT_ONCE: usize = 4;
 
 pub(in crate::encode) struct Place {
-    pub degree: u32,
-    pub convention: Convention,
+    degree: u32,
+    convention: Convention,
     /// A published block learns nothing; it says whether a validity column follows.
-    pub published: Option<bool>,
+    published: Option<bool>,
 }
 
 impl Place {
+    pub(in crate::encode) fn ours(degree: u32) -> Self {
+        Self { degree, convention: Convention::Orthonormal, published: None }
+    }
+
+    pub(in crate::encode) fn published(degree: u32, convention: Convention, validity: bool) -> Self {
+        Self { degree, convention, published: Some(validity) }
+    }
+
     /// `(m, l)` of the first of up to four series l, l + 2, … that are summed together, in the order of the constants.
     fn tiles(&self) -> impl Iterator<Item = (usize, usize)> {
         let degree = self.degree as usize;
@@ -36,6 +44,40 @@ impl Place {
     /// The k of a tile's series.
     fn waves(&self, first: usize) -> impl Iterator<Item = usize> + use<> {
         (first % 2..=self.levels(first).next_back().unwrap_or(0)).step_by(2)
+    }
+}
+
+impl Place {
+    /// Gradient of latitude and longitude, per degree, given that of the features; the kernel's order of sums.
+    pub(in crate::encode) fn gradient(&self, sample: &Sample, constants: &[f32], de: &[f32]) -> [f32; 2] {
+        let Some([theta, phi]) = position(sample) else { return [0.0; 2] };
+        let (along_theta, along_phi) = (self.harmonics_of(theta), self.harmonics_of(phi));
+        let mut constants = constants[along_theta.len().next_multiple_of(4)..].chunks_exact(AT_ONCE);
+        let [mut by_theta, mut by_phi] = [0f32; 2];
+        for (m, first) in self.tiles() {
+            let [mut values, mut slopes] = [[0f32; AT_ONCE]; 2];
+            for (k, four) in self.waves(first).zip(&mut constants) {
+                let [sine, cosine] = along_theta[k];
+                let [wave, slope] = if m % 2 == 1 { [sine, cosine] } else { [cosine, -sine] };
+                for (i, constant) in four.iter().enumerate() {
+                    values[i] = constant.mul_add(wave, values[i]);
+                    slopes[i] = constant.mul_add(slope * k as f32, slopes[i]);
+                }
+            }
+            let [sine, cosine] = along_phi[m];
+            for (i, l) in self.levels(first).enumerate() {
+                let [below, above] = [de[l * l + l - m], de[l * l + l + m]];
+                by_theta = slopes[i].mul_add(above.mul_add(cosine, below * sine), by_theta);
+                by_phi = (m as f32 * values[i]).mul_add(below.mul_add(cosine, -(above * sine)), by_phi);
+            }
+        }
+        const RADIANS_PER_DEGREE: f32 = 0.017_453_292;
+        [-RADIANS_PER_DEGREE * by_theta, RADIANS_PER_DEGREE * by_phi]
+    }
+
+    /// (sin, cos) of the multiples 0..=degree of an angle.
+    fn harmonics_of(&self, turns: u32) -> Vec<[f32; 2]> {
+        (0..=self.degree).map(|k| sincos_turns(turns.wrapping_mul(k))).collect()
     }
 }
 
@@ -100,10 +142,7 @@ impl Scheme for Place {
 
     fn encode(&self, sample: &Sample, given: &Given<'_>, out: &mut [f32]) -> Option<u32> {
         let [theta, phi] = position(sample)?;
-        let waves = |turns: u32| -> Vec<[f32; 2]> {
-            (0..=self.degree).map(|k| sincos_turns(turns.wrapping_mul(k))).collect()
-        };
-        let (along_theta, along_phi) = (waves(theta), waves(phi));
+        let (along_theta, along_phi) = (self.harmonics_of(theta), self.harmonics_of(phi));
         let mut constants = given.constants[along_theta.len().next_multiple_of(4)..].chunks_exact(AT_ONCE);
         for (m, first) in self.tiles() {
             let mut sums = [0f32; AT_ONCE];

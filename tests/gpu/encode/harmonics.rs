@@ -1,7 +1,7 @@
 //! Spherical harmonics: every degree, every convention.
 
 use super::*;
-use gtca::encode::{Convention, twin};
+use gtca::encode::{Convention, PlaceGradient, twin};
 
 const CONVENTIONS: [Convention; 3] =
     [Convention::Orthonormal, Convention::SatClip, Convention::SatClipAnalytic];
@@ -148,4 +148,123 @@ fn a_place_alone_and_twenty_repeats_give_the_same_bits() {
         let (row, _) = alone.forward(gpu, Layout::OneBuffer);
         assert_same_bits("row", &row, &first[sample * width..][..width]);
     }
+}
+
+/// The gradient of the places from the kernel, added to `before` where that is given.
+fn place_gradient(batch: &Batch, gpu: &'static Gpu, layout: Layout, before: Option<&[f32]>) -> Vec<f32> {
+    let samples = batch.records.len() as u32;
+    let mut t = Tensors::new(gpu, layout);
+    let records = t.u32([RECORD_WORDS, 1, samples], batch.records.words());
+    let de = t.f32([samples, 1, batch.plan.width()], &batch.de);
+    let dposition = match before {
+        Some(before) => t.f32([samples, 1, 2], before),
+        None => t.poisoned([samples, 1, 2]),
+    };
+    let mode = if before.is_some() { Mode::Accumulate } else { Mode::Overwrite };
+    let encoder = Encoder::new(gpu, batch.plan.clone());
+    let args = PlaceGradient { records: t.view(records), de: t.view(de), dposition: t.view(dposition), mode };
+    t.run(|recorder| encoder.place_gradient(recorder, &args)).unwrap();
+    t.read(dposition)
+}
+
+/// Central differences of Σ de · e in f64, per degree; a place beyond a pole is one on the other side.
+fn place_differences(batch: &Batch) -> Vec<f64> {
+    let width = batch.plan.width() as usize;
+    let of = |i: usize| {
+        let record = batch.records.get(i);
+        let (Some(lat), Some(lon)) = (record.lat_deg, record.lon_deg) else { return vec![0.0; 2] };
+        central_differences(&[lat, lon], 1e-4, |at| {
+            let mut sum = 0.0;
+            for layout in batch.plan.layouts() {
+                let (degree, convention) = match layout.block {
+                    Block::Place { degree } => (degree, Convention::Orthonormal),
+                    Block::Harmonics { degree, convention, .. } => (degree, convention),
+                    _ => continue,
+                };
+                let de = &batch.de[i * width + layout.features.start as usize..];
+                let row = reference::harmonics_of(convention, at[0], at[1], degree);
+                sum += row.iter().zip(de).map(|(e, &de)| e * f64::from(de)).sum::<f64>();
+            }
+            sum
+        })
+    };
+    (0..batch.records.len()).flat_map(of).collect()
+}
+
+#[test]
+fn the_slope_of_every_column_holds_its_bound() {
+    let Some(gpu) = gpu() else { return };
+    for degree in [1, 8, 40u32] {
+        let mut batch = Batch::of(Plan::new(&[Block::Place { degree }]).unwrap(), &places(600));
+        let (width, columns) = (batch.plan.width() as usize, (degree as usize + 1).pow(2));
+        batch.de.fill(0.0);
+        for i in 0..batch.records.len() {
+            // One column a record, near and far ones in turn.
+            batch.de[i * width + (i * 7919) % columns] = 1.0;
+        }
+        let bound = |i: usize| {
+            let l = ((((i * 7919) % columns) as f64).sqrt()).floor();
+            (l * (2e-7 + 1e-8 * l)).to_radians() + 1e-9
+        };
+        let bounds: Vec<f64> = (0..batch.records.len()).flat_map(|i| [bound(i); 2]).collect();
+        let gradient = place_gradient(&batch, gpu, Layout::Separate, None);
+        assert_close("dposition", &gradient, &place_differences(&batch), &bounds);
+    }
+}
+
+#[test]
+fn gradients_of_places_match_central_differences_and_the_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (i, samples) in [1, 3, 4, 5, 63, 255, 256, 257, 300].into_iter().enumerate() {
+        let mut all = records(samples, 6);
+        all.iter_mut().skip(2).step_by(3).for_each(|record| record.lat_deg = None);
+        let blocks = [
+            Block::Season,
+            published(5 + i as u32, CONVENTIONS[i % 3], i % 2 == 0),
+            Block::Place { degree: 8 },
+        ];
+        let batch = Batch::of(Plan::new(&blocks).unwrap(), &all);
+        let gradient = place_gradient(&batch, gpu, LAYOUTS[i % 2], None);
+        assert_near("against f64", &gradient, &place_differences(&batch), 2e-6);
+        let twin = twin::place_gradient(&batch.plan, &batch.records, &batch.de);
+        assert_near("against the twin", &gradient, &wide(&twin), 1e-6);
+        let added = place_gradient(&batch, gpu, LAYOUTS[i % 2], Some(&vec![1.0; samples * 2]));
+        let expected: Vec<f64> = gradient.iter().map(|value| f64::from(*value) + 1.0).collect();
+        assert_near("added", &added, &expected, 1e-6);
+        for repeat in 0..if i == 8 { 20 } else { 1 } {
+            assert_same_bits("repeat", &gradient, &place_gradient(&batch, gpu, LAYOUTS[repeat % 2], None));
+        }
+        let mut alone = Batch::of(batch.plan.clone(), &all[samples - 1..]);
+        alone.de = batch.de[batch.de.len() - alone.de.len()..].to_vec();
+        assert_same_bits(
+            "alone",
+            &gradient[samples * 2 - 2..],
+            &place_gradient(&alone, gpu, LAYOUTS[0], None),
+        );
+    }
+}
+
+#[test]
+fn a_plan_without_harmonics_has_no_gradient_of_places() {
+    let Some(gpu) = gpu() else { return };
+    let batch = Batch::of(Plan::new(&[Block::Season]).unwrap(), &records(2, 1));
+    let mut t = Tensors::new(gpu, Layout::OneBuffer);
+    let records = t.u32([RECORD_WORDS, 1, 2], batch.records.words());
+    let de = t.f32([2, 1, batch.plan.width()], &batch.de);
+    let dposition = t.poisoned([2, 1, 2]);
+    let refusal = |plan: &Plan, dposition| {
+        let encoder = Encoder::new(gpu, plan.clone());
+        let (records, de) = (t.view(records), t.view(de));
+        let args = PlaceGradient { records, de, dposition, mode: Mode::Overwrite };
+        t.run(|recorder| encoder.place_gradient(recorder, &args)).unwrap_err().to_string()
+    };
+    assert!(refusal(&batch.plan, t.view(dposition)).contains("`dposition`"));
+    let place = Plan::new(&[Block::Place { degree: 3 }]).unwrap();
+    assert_eq!(place.width(), batch.plan.width());
+    assert!(refusal(&place, t.view(dposition).columns(0, 1)).contains("`dposition`"));
+    assert!(refusal(&place, t.view(de).columns(0, 2)).contains("overlap"));
+    assert!(
+        t.read(dposition).iter().all(|value| value.to_bits() == POISON),
+        "nothing may have been recorded"
+    );
 }
