@@ -28,6 +28,8 @@ pub(crate) struct Case {
 pub(crate) struct Job {
     /// Bytes that any implementation must move.
     pub(crate) bytes: f64,
+    /// Those of them that a kernel with hardly any input writes; 0 where the traffic is mixed.
+    pub(crate) written: f64,
     /// Floating-point operations of the formula.
     pub(crate) flops: f64,
     /// Records one repetition.
@@ -78,7 +80,7 @@ fn main() {
         let timing = timing::measure(&gpu, repeats, &mut job.record);
         let (bytes, flops) = (job.bytes, job.flops);
         let cpu = roofs.cpu.zip(timing.cpu).map(|(rates, seconds)| {
-            let percent = rates.percent(seconds, bytes, flops);
+            let percent = rates.percent(seconds, &job);
             format!(r#","cpu_ms":{:.3},"cpu_roof_pct":{percent:.1}"#, seconds * 1e3)
         });
         println!(
@@ -87,7 +89,7 @@ fn main() {
             case.shape,
             timing.median * 1e3,
             timing.min * 1e3,
-            roofs.wall.percent(timing.median, bytes, flops),
+            roofs.wall.percent(timing.median, &job),
             cpu.unwrap_or_default()
         );
     }

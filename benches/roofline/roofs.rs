@@ -2,6 +2,7 @@
 
 use super::kernels::Kernels;
 use super::timing::{Timing, measure};
+use crate::Job;
 use gtca::gpu::Gpu;
 
 /// Bytes of each of the three buffers: the largest that default limits bind.
@@ -34,10 +35,11 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Share of the roof in percent: the time that the adapter would need for the bytes (at add bandwidth) or the
-    /// flops, whichever is longer, over the time taken.
-    pub(crate) fn percent(&self, seconds: f64, bytes: f64, flops: f64) -> f64 {
-        100.0 * (bytes / self.add).max(flops / self.flops) / seconds
+    /// Share of the roof in percent: the time that the adapter would need for the bytes (at add bandwidth; those of a pure
+    /// write at write bandwidth) or the flops, whichever is longer, over the time taken.
+    pub(crate) fn percent(&self, seconds: f64, job: &Job) -> f64 {
+        let traffic = (job.bytes - job.written) / self.add + job.written / self.write;
+        100.0 * traffic.max(job.flops / self.flops) / seconds
     }
 }
 

@@ -76,17 +76,6 @@ fn mul32_wide(a: u32, b: u32) -> vec2<u32> {
     return vec2<u32>(a * b, a_high * b_high + (middle >> 16u) + (middle_2 >> 16u));
 }
 
-// The high word of a product.
-fn mul32_high(a: u32, b: u32) -> u32 {
-    let a_low = a & 0xffffu;
-    let a_high = a >> 16u;
-    let b_low = b & 0xffffu;
-    let b_high = b >> 16u;
-    let middle = a_high * b_low + ((a_low * b_low) >> 16u);
-    let middle_2 = a_low * b_high + (middle & 0xffffu);
-    return a_high * b_high + (middle >> 16u) + (middle_2 >> 16u);
-}
-
 // The whole product of two signed words.
 fn mul_i32_wide(a: i32, b: i32) -> vec2<u32> {
     let product = mul32_wide(bitcast<u32>(a), bitcast<u32>(b));
@@ -159,12 +148,34 @@ fn ladder_turns(value: vec2<u32>, frequency: vec2<u32>, point: u32) -> u32 {
     return select((low >> bits) | (high << ((32u - bits) & 31u)), low, bits == 0u);
 }
 
-// Bits 64..96 of value · frequency, both signed: a phase in turns. The product of the low words is left out; it would
-// add one unit at most.
+// The high words of four products, at most 2 below them: carries out of the low words are left out.
+fn mul32_high_near(a: vec4<u32>, b: u32) -> vec4<u32> {
+    let a_low = a & vec4<u32>(0xffffu);
+    let a_high = a >> vec4<u32>(16u);
+    let b_low = b & 0xffffu;
+    let b_high = b >> 16u;
+    return a_high * b_high + ((a_high * b_low) >> vec4<u32>(16u)) + ((a_low * b_high) >> vec4<u32>(16u));
+}
+
+// Four signed numbers.
+struct Fours64 {
+    low: vec4<u32>,
+    high: vec4<u32>,
+}
+
+// Bits 64..96 of value · frequency, all signed: phases in turns, at most 5 units (7e-9 radians) below. The product of the
+// low words and carries are left out.
+fn wave_turns_of_four(value: Fours64, frequency: vec2<u32>) -> vec4<u32> {
+    // All ones where the other factor is negative: its two's complement counts 2⁶⁴ too much.
+    let if_value = bitcast<vec4<u32>>(bitcast<vec4<i32>>(value.high) >> vec4<u32>(31u));
+    let if_frequency = bitcast<u32>(bitcast<i32>(frequency.y) >> 31u);
+    let high = mul32_high_near(value.low, frequency.y) - (value.low & vec4<u32>(if_frequency));
+    let high_2 = mul32_high_near(value.high, frequency.x) - (if_value & vec4<u32>(frequency.x));
+    return high + high_2 + value.high * frequency.y;
+}
+
 fn wave_turns(value: vec2<u32>, frequency: vec2<u32>) -> u32 {
-    let high = mul32_high(value.x, frequency.y) - select(0u, value.x, is_negative64(frequency));
-    let high_2 = mul32_high(frequency.x, value.y) - select(0u, frequency.x, is_negative64(value));
-    return high + high_2 + value.y * frequency.y;
+    return wave_turns_of_four(Fours64(vec4<u32>(value.x), vec4<u32>(value.y)), frequency).x;
 }
 
 // x · 2^point as a signed number, rounded toward zero, saturating at ±(2⁶³ − 1); NaN gives 0.

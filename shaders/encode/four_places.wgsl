@@ -33,19 +33,6 @@ fn four_places(first: u32, samples: u32) -> FourPlaces {
     );
 }
 
-struct FourWaves {
-    sine: vec4<f32>,
-    cosine: vec4<f32>,
-}
-
-fn sincos_of_four(turns: vec4<u32>) -> FourWaves {
-    let a = sincos_turns(turns.x);
-    let b = sincos_turns(turns.y);
-    let c = sincos_turns(turns.z);
-    let d = sincos_turns(turns.w);
-    return FourWaves(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
-}
-
 // One term of four series, a column each, of four records: series ⊗ wave.
 fn add_outer(sums: mat4x4<f32>, series: vec4<f32>, wave: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(

@@ -56,13 +56,13 @@ fn put_four(rows: vec4<u32>, column: u32, values: vec4<f32>) {
 }
 
 // The columns of ±m of one l; those of m = 0 are one, put twice, the second time as it should be.
-fn put_pair(rows: vec4<u32>, centre: u32, m: u32, legendre: vec4<f32>, along_phi: FourWaves) {
+fn put_pair(rows: vec4<u32>, centre: u32, m: u32, legendre: vec4<f32>, along_phi: Waves4) {
     put_four(rows, centre - m, legendre * along_phi.sine);
     put_four(rows, centre + m, legendre * along_phi.cosine);
 }
 
 // Four l: l, l + 2, …, as far as there are.
-fn put_series(rows: vec4<u32>, column: u32, l: u32, last: u32, m: u32, sums: mat4x4<f32>, along_phi: FourWaves) {
+fn put_series(rows: vec4<u32>, column: u32, l: u32, last: u32, m: u32, sums: mat4x4<f32>, along_phi: Waves4) {
     let centre = column + l * l + l;
     put_pair(rows, centre, m, sums[0], along_phi);
     if l + 2u <= last { put_pair(rows, centre + 4u * l + 6u, m, sums[1], along_phi); }

@@ -1,11 +1,13 @@
 // The numbers that waves run on. Each is a 64-bit integer with 2^bits to its natural unit: 55 for angles in degrees,
 // 64 for turns, else 43; |number| stays below 2¹⁹ natural units. The importing kernel defines
-//     fn record_word(word: u32, sample: u32) -> u32   as records/load says
 //     fn given(column: u32, row: u32) -> f32          a column of the second view
+// and sets one of the flags PLACE, DATE, LENGTH and OTHER: some adapters run every case of a switch.
 // Twin: src/encode/source.rs, bit-equal.
 
 #import common/log2
-#import encode/scheme
+#import common/phase
+#import encode/rows
+#import records/valid
 
 const SOURCE_LAT_DEG = 0u;
 const SOURCE_LON_DEG = 1u;
@@ -29,6 +31,8 @@ const SOURCE_CHANNEL = 18u;
 const SOURCE_POSITION = 19u;
 const SOURCE_GSD_COLUMN = 20u;
 const SOURCE_GSD_ROW = 21u;
+const SOURCE_LAT_TURNS = 22u;
+const SOURCE_LON_TURNS = 23u;
 const SOURCE_GIVEN = 64u;
 
 // log2(10 · 2³²) in 2⁻³².
@@ -36,37 +40,55 @@ const LOG2_TEN_METRES = vec2<u32>(1382670639u, 35u);
 
 struct Number {
     known: bool,
+    refused: bool, // the record claims it with an impossible value
     value: vec2<u32>,
 }
 
-// Where a token lies in its sample.
-struct Token {
-    position: u32,
-    frame: u32,
-    row: u32,
-    column: u32,
-    channel: u32,
-}
-
 fn whole_number(known: bool, value: i32) -> Number {
-    return Number(known, vec2<u32>(0u, bitcast<u32>(value) << 11u));
+    return Number(known, false, vec2<u32>(0u, bitcast<u32>(value) << 11u));
 }
 
-fn degrees_number(fields: u32, bit: u32, angle: vec2<u32>) -> Number {
-    return Number((fields & bit) != 0u, shl64(angle, 15u));
+// A number that the record claims by `bit`; `impossible` has the bit where its value is.
+fn claimed_number(claimed: u32, bit: u32, impossible: u32, value: vec2<u32>) -> Number {
+    return Number((claimed & bit & ~impossible) != 0u, (claimed & impossible) != 0u, value);
+}
+
+fn lat_number(claimed: u32, sample: u32, in_turns: bool) -> Number {
+    let angle = record_words64(LAT_WORD, sample);
+    let impossible = outside_degrees(LAT_BIT, angle, 90u);
+    return claimed_number(claimed, LAT_BIT, impossible, angle_value(angle, in_turns));
+}
+
+fn lon_number(claimed: u32, sample: u32, in_turns: bool) -> Number {
+    let angle = record_words64(LON_WORD, sample);
+    let impossible = outside_degrees(LON_BIT, angle, 180u);
+    return claimed_number(claimed, LON_BIT, impossible, angle_value(angle, in_turns));
+}
+
+fn angle_value(angle: vec2<u32>, in_turns: bool) -> vec2<u32> {
+    if in_turns {
+        return vec2<u32>(0u, turns_from_degrees(angle));
+    }
+    return shl64(angle, 15u);
 }
 
 // length · times, where it stays below 2¹⁹ units.
-fn length_number(fields: u32, bit: u32, length: vec2<u32>, times: u32) -> Number {
+fn length_number(claimed: u32, bit: u32, length: vec2<u32>, times: u32) -> Number {
     let low = mul32_wide(length.x, times);
     let high = add64(mul32_wide(length.y, times), vec2<u32>(low.y, 0u));
     let fits = high.y == 0u && high.x < (1u << 19u);
-    return Number(fits && (fields & bit) != 0u, shl64(vec2<u32>(low.x, high.x), 11u));
+    var number = claimed_number(claimed, bit, outside_length(bit, length), shl64(vec2<u32>(low.x, high.x), 11u));
+    number.known = number.known && fits;
+    return number;
+}
+
+fn gsd_number(claimed: u32, sample: u32, times: u32) -> Number {
+    return length_number(claimed, GSD_M_BIT, record_words64(GSD_M_WORD, sample), times);
 }
 
 fn given_number(value: f32) -> Number {
     let magnitude = bitcast<u32>(value) & 0x7fffffffu;
-    return Number(magnitude < 0x49000000u, i64_from_f32(value, 43)); // 2¹⁹
+    return Number(magnitude < 0x49000000u, false, i64_from_f32(value, 43)); // 2¹⁹
 }
 
 // Second of the local day, before it wraps into the next or the last.
@@ -93,10 +115,16 @@ fn local_month_part(time: TimeFields) -> OptionalInteger {
     return OptionalInteger(true, 365 * (date.month - 1) + 12 * (date.day - 1));
 }
 
-fn source_number(source: u32, sample: u32, row: u32, token: Token, fields: u32, time: TimeFields) -> Number {
+// `claimed`: the record's validity bits; `time`: what it tells of the time, impossible values taken out.
+fn source_number(source: u32, sample: u32, row: u32, token: Token, claimed: u32, time: TimeFields) -> Number {
     switch source {
-        case SOURCE_LAT_DEG: { return degrees_number(fields, LAT_BIT, record_words64(LAT_WORD, sample)); }
-        case SOURCE_LON_DEG: { return degrees_number(fields, LON_BIT, record_words64(LON_WORD, sample)); }
+#if PLACE
+        case SOURCE_LAT_DEG: { return lat_number(claimed, sample, false); }
+        case SOURCE_LON_DEG: { return lon_number(claimed, sample, false); }
+        case SOURCE_LAT_TURNS: { return lat_number(claimed, sample, true); }
+        case SOURCE_LON_TURNS: { return lon_number(claimed, sample, true); }
+#endif
+#if DATE
         case SOURCE_YEAR: { return whole_number(has_fields(time, YEAR_BIT), time.year); }
         case SOURCE_DAY_OF_YEAR: {
             let day = derived_day_of_year(time);
@@ -116,22 +144,15 @@ fn source_number(source: u32, sample: u32, row: u32, token: Token, fields: u32, 
         }
         case SOURCE_SEASON_TURNS: {
             let phase = season_phase(time);
-            return Number(phase.known, vec2<u32>(0u, phase.turns));
+            return Number(phase.known, false, vec2<u32>(0u, phase.turns));
         }
         case SOURCE_DAY_TURNS: {
             let phase = day_phase(time);
-            return Number(phase.known, vec2<u32>(0u, phase.turns));
+            return Number(phase.known, false, vec2<u32>(0u, phase.turns));
         }
         case SOURCE_YEARS_SINCE_2015: {
             let phase = year_phase(time);
-            return Number(phase.known, shl64(vec2<u32>(phase.turns, bitcast<u32>(phase.year - 2015)), 11u));
-        }
-        case SOURCE_OCTAVES: {
-            let gsd = record_words64(GSD_M_WORD, sample);
-            // The logarithm of 0 does not exist; a length of 0 is impossible.
-            let positive = select(gsd, vec2<u32>(1u, 0u), equal64(gsd, vec2<u32>(0u)));
-            let octaves = sub64(log2_fixed(positive), LOG2_TEN_METRES);
-            return Number((fields & GSD_M_BIT) != 0u, shl64(octaves, 11u));
+            return Number(phase.known, false, shl64(vec2<u32>(phase.turns, bitcast<u32>(phase.year - 2015)), 11u));
         }
         case SOURCE_LOCAL_MONTH_PART: {
             let part = local_month_part(time);
@@ -140,21 +161,33 @@ fn source_number(source: u32, sample: u32, row: u32, token: Token, fields: u32, 
         case SOURCE_LOCAL_SECOND: {
             return whole_number(has_fields(time, SECOND_OF_DAY_BIT), floor_mod(local_second(time), 86400));
         }
-        case SOURCE_GSD_M: { return length_number(fields, GSD_M_BIT, record_words64(GSD_M_WORD, sample), 1u); }
-        case SOURCE_WAVELENGTH_UM: {
-            return length_number(fields, WAVELENGTH_UM_BIT, record_words64(WAVELENGTH_UM_WORD, sample), 1u);
+#endif
+#if LENGTH
+        case SOURCE_OCTAVES: {
+            let gsd = record_words64(GSD_M_WORD, sample);
+            // The logarithm of 0 does not exist; a length of 0 is impossible.
+            let positive = select(gsd, vec2<u32>(1u, 0u), equal64(gsd, vec2<u32>(0u)));
+            let octaves = sub64(log2_fixed(positive), LOG2_TEN_METRES);
+            let impossible = outside_length(GSD_M_BIT, gsd);
+            return claimed_number(claimed, GSD_M_BIT, impossible, shl64(octaves, 11u));
         }
+        case SOURCE_GSD_M: { return gsd_number(claimed, sample, 1u); }
+        case SOURCE_GSD_COLUMN: { return gsd_number(claimed, sample, token.column); }
+        case SOURCE_GSD_ROW: { return gsd_number(claimed, sample, token.row); }
+        case SOURCE_WAVELENGTH_UM: {
+            let length = record_words64(WAVELENGTH_UM_WORD, sample);
+            return length_number(claimed, WAVELENGTH_UM_BIT, length, 1u);
+        }
+#endif
+#if OTHER
         case SOURCE_COLUMN: { return whole_number(true, i32(token.column)); }
         case SOURCE_ROW: { return whole_number(true, i32(token.row)); }
         case SOURCE_FRAME: { return whole_number(true, i32(token.frame)); }
         case SOURCE_CHANNEL: { return whole_number(true, i32(token.channel)); }
         case SOURCE_POSITION: { return whole_number(true, i32(token.position)); }
-        case SOURCE_GSD_COLUMN: {
-            return length_number(fields, GSD_M_BIT, record_words64(GSD_M_WORD, sample), token.column);
-        }
-        case SOURCE_GSD_ROW: {
-            return length_number(fields, GSD_M_BIT, record_words64(GSD_M_WORD, sample), token.row);
-        }
         default: { return given_number(given(source - SOURCE_GIVEN, row)); }
+#else
+        default: { return Number(false, false, vec2<u32>(0u)); }
+#endif
     }
 }

@@ -42,29 +42,15 @@ fn impossible_time(time: TimeFields) -> u32 {
     return bad | outside(HOUR_BIT, time.hour, 0, 23);
 }
 
-// Of `bits`, those that the record claims with possible values; reads only what these bits name.
-fn possible_of(bits: u32, sample: u32) -> u32 {
-    let valid = record_word(VALID_WORD, sample) & bits;
-    var bad = 0u;
-    if (bits & DATE_BITS) != 0u {
-        bad = impossible_time(load_time(sample, record_word(VALID_WORD, sample) & DATE_BITS));
-    }
-    if (bits & PLACE_BITS) != 0u {
-        bad |= outside_degrees(LAT_BIT, record_words64(LAT_WORD, sample), 90u);
-        bad |= outside_degrees(LON_BIT, record_words64(LON_WORD, sample), 180u);
-    }
-    if (bits & (GSD_M_BIT | WAVELENGTH_UM_BIT)) != 0u {
-        bad |= outside_length(GSD_M_BIT, record_words64(GSD_M_WORD, sample));
-        bad |= outside_length(WAVELENGTH_UM_BIT, record_words64(WAVELENGTH_UM_WORD, sample));
-    }
-    if (bits & (CLOUD_FRACTION_BIT | SOLAR_ZENITH_DEG_BIT)) != 0u {
-        bad |= outside_f32(CLOUD_FRACTION_BIT, record_word(CLOUD_FRACTION_WORD, sample), 0x3f800000u); // 1
-        bad |= outside_f32(SOLAR_ZENITH_DEG_BIT, record_word(SOLAR_ZENITH_DEG_WORD, sample), 0x43340000u); // 180
-    }
-    return valid & ~bad;
-}
-
 // Validity bits of the values that are possible.
 fn possible_fields(sample: u32) -> u32 {
-    return possible_of(METADATA_BITS | SAMPLE_ID_BIT, sample);
+    let valid = record_word(VALID_WORD, sample) & (METADATA_BITS | SAMPLE_ID_BIT);
+    var bad = impossible_time(load_time(sample, valid));
+    bad |= outside_degrees(LAT_BIT, record_words64(LAT_WORD, sample), 90u);
+    bad |= outside_degrees(LON_BIT, record_words64(LON_WORD, sample), 180u);
+    bad |= outside_length(GSD_M_BIT, record_words64(GSD_M_WORD, sample));
+    bad |= outside_length(WAVELENGTH_UM_BIT, record_words64(WAVELENGTH_UM_WORD, sample));
+    bad |= outside_f32(CLOUD_FRACTION_BIT, record_word(CLOUD_FRACTION_WORD, sample), 0x3f800000u); // 1
+    bad |= outside_f32(SOLAR_ZENITH_DEG_BIT, record_word(SOLAR_ZENITH_DEG_WORD, sample), 0x43340000u); // 180
+    return valid & ~bad;
 }

@@ -1,6 +1,8 @@
 //! Recording of the encoder's kernels.
 
-use super::{AddToTokens, Axis, Backward, Encoder, Forward, OP, TokenGrid, harmonics};
+use super::source::Class;
+use super::waves::Kind;
+use super::{AddToTokens, Axis, Backward, Encoder, Forward, OP, Plan, TokenGrid, harmonics};
 use crate::Error;
 use crate::gpu::reduce::{Chunks, sum_chunks};
 use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Rows, View};
@@ -13,10 +15,38 @@ static FORWARD: Kernel = Kernel {
     source: include_str!("../../shaders/encode/forward.wgsl"),
     storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
     params_bytes: size_of::<ForwardParams>(),
-    flags: &[&[], &["BACKWARD"], &["TOKENS"], &["VEC4"], &["TOKENS", "VEC4"]],
+    flags: &[&[], &["BACKWARD"], &["TOKENS"]],
     loop_bound: "twice the block's columns and its coefficients",
-    when: "every encoding; VEC4: blocks in columns of four, rows at multiples of four; TOKENS: added to tokens; \
-           BACKWARD: which parameters each record used",
+    when: "every encoding; TOKENS: added to tokens; BACKWARD: which parameters each record used",
+};
+
+static NUMBERS: Kernel = Kernel {
+    name: "encode/numbers",
+    source: include_str!("../../shaders/encode/numbers.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
+    params_bytes: size_of::<ForwardParams>(),
+    flags: &[
+        &["PLACE"],
+        &["DATE"],
+        &["LENGTH"],
+        &["OTHER"],
+        &["PLACE", "TOKENS"],
+        &["DATE", "TOKENS"],
+        &["LENGTH", "TOKENS"],
+        &["OTHER", "TOKENS"],
+    ],
+    loop_bound: "32",
+    when: "the numbers that waves run on, once a row and class of sources",
+};
+
+static LADDERS: Kernel = Kernel {
+    name: "encode/ladders",
+    source: include_str!("../../shaders/encode/ladders.wgsl"),
+    storage: FORWARD.storage,
+    params_bytes: size_of::<ForwardParams>(),
+    flags: &[&["HARMONICS"], &[], &["PAIRS"], &["HARMONICS", "TOKENS"], &["TOKENS"], &["PAIRS", "TOKENS"]],
+    loop_bound: "64",
+    when: "blocks of ladders in fours, once a kind, where rows of e start at multiples of four elements",
 };
 
 static ARENA_GRADIENT: Kernel = Kernel {
@@ -30,7 +60,12 @@ static ARENA_GRADIENT: Kernel = Kernel {
 };
 
 pub(crate) const KERNELS: &[&Kernel] =
-    &[&FORWARD, &ARENA_GRADIENT, &harmonics::HARMONICS, &harmonics::PLACE_GRADIENT];
+    &[&FORWARD, &NUMBERS, &LADDERS, &ARENA_GRADIENT, &harmonics::HARMONICS, &harmonics::PLACE_GRADIENT];
+
+/// Scratch for the numbers of waves: so much stays in most caches.
+const MAX_NUMBER_BYTES: u64 = 16 << 20;
+/// Rows are cut into so many workgroups before an invocation takes more than one.
+const MIN_TILES: u32 = 512;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -47,7 +82,8 @@ struct ForwardParams {
     skipped: u32,
     frames_a_record: u32,
     tokens: u32,
-    pad: [u32; 2],
+    steps: u32,
+    numbers_start: u32,
     grid: [Axis; 4],
 }
 
@@ -81,60 +117,161 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Records a range of the plan's blocks.
-    fn dispatch(
+    /// Parameters of a kernel over these blocks (or numbers).
+    fn params(
         &self,
         encoder: &Encoder,
-        recorder: &mut Recorder<'_>,
-        blocks: Range<u32>,
-        flags: &[&'static str],
-    ) -> Result<(), Error> {
+        recorder: &Recorder<'_>,
+        blocks: &Range<u32>,
+        steps: u32,
+    ) -> ForwardParams {
         let alignment = recorder.gpu().alignment();
-        let records = self.records.bind(alignment);
-        // Where no further columns are given, none are read.
-        let given = self.given.map_or(records, |given| given.bind(alignment));
         let grid = self.grid.unwrap_or_default();
-        let count = blocks.end - blocks.start;
-        let params = ForwardParams {
+        ForwardParams {
             e: self.e.rows,
-            given: given.rows,
-            records_start: records.rows.start,
+            given: self.given.map(|given| given.bind(alignment).rows).unwrap_or_default(),
+            records_start: self.records.bind(alignment).rows.start,
             records_stride: word_stride(&self.records),
             rows: self.rows,
             first_block: blocks.start,
-            blocks: count,
+            blocks: blocks.end - blocks.start,
             arena_start: self.arena.rows.start,
             status_start: self.status.rows.start,
             skipped: grid.skipped,
             frames_a_record: grid.frames_a_record,
             tokens: self.tokens,
-            pad: [0; 2],
+            steps,
+            numbers_start: encoder.plan.numbers_start(),
             grid: grid.axes(),
-        };
+        }
+    }
+
+    /// Records the numbers of all waves, class after class.
+    fn numbers(
+        &self,
+        encoder: &Encoder,
+        recorder: &mut Recorder<'_>,
+        numbers: Bound<'_>,
+    ) -> Result<(), Error> {
+        let alignment = recorder.gpu().alignment();
+        let records = self.records.bind(alignment);
+        // Where no further columns are given, none are read.
+        let given = self.given.map_or(records, |given| given.bind(alignment));
+        for (class, flag) in Class::ALL {
+            let sources = encoder.plan.numbers();
+            let first = sources.partition_point(|source| source.class() < class) as u32;
+            let last = sources.partition_point(|source| source.class() <= class) as u32;
+            let params = self.params(encoder, recorder, &(first..last), 1);
+            let flags = [flag, "TOKENS"];
+            recorder.dispatch(&Dispatch {
+                kernel: &NUMBERS,
+                flags: if self.grid.is_some() { &flags } else { &flags[..1] },
+                params: bytemuck::bytes_of(&params),
+                knobs: &[],
+                storage: &[records, encoder.words().bind(alignment), given, numbers],
+                groups: u64::from(self.rows.div_ceil(64)) * u64::from(last - first),
+                iterations: 64,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Records a range of the plan's blocks with the kernel for everything.
+    fn dispatch(
+        &self,
+        encoder: &Encoder,
+        recorder: &mut Recorder<'_>,
+        blocks: Range<u32>,
+        numbers: Bound<'_>,
+        flags: &[&'static str],
+    ) -> Result<(), Error> {
+        let alignment = recorder.gpu().alignment();
+        let params = self.params(encoder, recorder, &blocks, 1);
+        let records = self.records.bind(alignment);
         recorder.dispatch(&Dispatch {
             kernel: &FORWARD,
             flags,
             params: bytemuck::bytes_of(&params),
             knobs: &[],
-            storage: &[records, encoder.words().bind(alignment), self.arena, given, self.e, self.status],
-            groups: u64::from(self.rows.div_ceil(64)) * u64::from(count),
+            storage: &[records, encoder.words().bind(alignment), self.arena, numbers, self.e, self.status],
+            groups: u64::from(self.rows.div_ceil(64)) * u64::from(params.blocks),
             iterations: encoder.plan.iterations() + 64,
         })
     }
 
+    /// Records the ladders in fours, kind after kind.
+    fn ladders(
+        &self,
+        encoder: &Encoder,
+        recorder: &mut Recorder<'_>,
+        numbers: Bound<'_>,
+    ) -> Result<(), Error> {
+        let alignment = recorder.gpu().alignment();
+        let records = self.records.bind(alignment);
+        for (units, (_, kind)) in encoder.plan.units().iter().zip(Kind::ALL) {
+            let count = units.end - units.start;
+            let together = 64 / count.clamp(1, 64);
+            let columns = count.div_ceil(64);
+            // A unit is loaded once for its rows; enough workgroups remain for every adapter.
+            let steps = (self.rows / (together * MIN_TILES)).clamp(1, 64);
+            let params = ForwardParams {
+                numbers_start: units.start,
+                ..self.params(encoder, recorder, &(0..count), steps)
+            };
+            let flags = if self.grid.is_some() { [kind, &["TOKENS"]].concat() } else { kind.to_vec() };
+            recorder.dispatch(&Dispatch {
+                kernel: &LADDERS,
+                flags: &flags,
+                params: bytemuck::bytes_of(&params),
+                knobs: &[],
+                storage: &[
+                    records,
+                    encoder.words().bind(alignment),
+                    self.arena,
+                    numbers,
+                    self.e,
+                    self.status,
+                ],
+                groups: u64::from(self.rows.div_ceil(together * steps)) * u64::from(columns),
+                iterations: steps.into(),
+            })?;
+        }
+        Ok(())
+    }
+
     /// Records all blocks: those in fours with whole-vector stores where the rows allow it.
     fn dispatch_all(&self, encoder: &Encoder, recorder: &mut Recorder<'_>) -> Result<(), Error> {
+        let alignment = recorder.gpu().alignment();
+        let numbers = recorder.scratch(OP, number_bytes(&encoder.plan, self.rows))?;
+        let numbers =
+            numbers.vector(2 * self.rows * (encoder.plan.numbers().len() as u32).max(1)).bind(alignment);
+        self.numbers(encoder, recorder, numbers)?;
         let blocks = encoder.plan.layouts().len() as u32;
         let Rows { start, sample_stride, row_stride, .. } = self.e.rows;
         let is_aligned = [start, sample_stride, row_stride].iter().all(|elements| elements % 4 == 0)
             && self.e.offset.is_multiple_of(16)
             && self.e.size.is_multiple_of(16);
         let fours = if is_aligned { encoder.plan.fours() } else { 0 };
-        let [plain, vectors]: [&[&'static str]; 2] =
-            if self.grid.is_some() { [&["TOKENS"], &["TOKENS", "VEC4"]] } else { [&[], &["VEC4"]] };
-        self.dispatch(encoder, recorder, 0..fours, vectors)?;
-        self.dispatch(encoder, recorder, fours..blocks, plain)
+        if is_aligned {
+            self.ladders(encoder, recorder, numbers)?;
+        }
+        let flags: &[&'static str] = if self.grid.is_some() { &["TOKENS"] } else { &[] };
+        self.dispatch(encoder, recorder, fours..blocks, numbers, flags)
     }
+}
+
+/// Bytes of the waves' numbers of so many rows: at least one vector, for the binding.
+fn number_bytes(plan: &Plan, rows: u32) -> u64 {
+    8 * u64::from(rows) * (plan.numbers().len() as u64).max(1)
+}
+
+/// Cuts runs of rows so that their waves' numbers fit [`MAX_NUMBER_BYTES`], at multiples of `multiple` rows.
+fn number_chunks(plan: &Plan, ranges: Vec<Range<u32>>, multiple: u32) -> Vec<Range<u32>> {
+    let fit = (MAX_NUMBER_BYTES / number_bytes(plan, multiple)).clamp(1, 1 << 24) as u32 * multiple;
+    let cut = |range: Range<u32>| {
+        range.clone().step_by(fit as usize).map(move |from| from..range.end.min(from + fit))
+    };
+    ranges.into_iter().flat_map(cut).collect()
 }
 
 pub(super) fn forward(
@@ -148,7 +285,8 @@ pub(super) fn forward(
     let status = args.status.unwrap_or(uncounted.vector(blocks)).bind(alignment);
     let mut views = vec![args.e];
     views.extend(args.given);
-    for range in recorder.gpu().row_chunks(OP, &views, 1)? {
+    let ranges = recorder.gpu().row_chunks(OP, &views, 1)?;
+    for range in number_chunks(&encoder.plan, ranges, 1) {
         let e = args.e.slice_rows(range.start, range.end);
         let run = Run {
             records: args.records.columns(range.start, range.end - range.start),
@@ -180,7 +318,8 @@ pub(super) fn add_to_tokens(
     let mut views = vec![args.tokens];
     views.extend(args.given);
     // Whole samples, so that a row's number tells its token.
-    for range in recorder.gpu().row_chunks(OP, &views, tokens)? {
+    let ranges = recorder.gpu().row_chunks(OP, &views, tokens)?;
+    for range in number_chunks(&encoder.plan, ranges, tokens) {
         let [first, last] = [range.start, range.end].map(|row| row / tokens);
         let samples = last - first;
         let part = |view| sample_range(view, first, last);
@@ -228,7 +367,11 @@ fn selectors(
         tokens: 1,
         grid: None,
     };
-    run.dispatch(encoder, recorder, 0..encoder.plan.layouts().len() as u32, &["BACKWARD"])
+    let numbers = recorder.scratch(OP, number_bytes(&encoder.plan, run.rows))?;
+    let numbers = numbers.vector(2 * run.rows * (encoder.plan.numbers().len() as u32).max(1)).bind(alignment);
+    run.numbers(encoder, recorder, numbers)?;
+    let blocks = encoder.plan.layouts().len() as u32;
+    run.dispatch(encoder, recorder, 0..blocks, numbers, &["BACKWARD"])
 }
 
 pub(super) fn backward(

@@ -3,7 +3,7 @@
 use super::scheme::{Scale, Scheme};
 use super::schemes::{ClayScalars, Day, Gsd, Id, Place, Published, Season, Year};
 use super::source::Source;
-use super::waves::Waves;
+use super::waves::{Kind, Waves};
 use super::{Convention, OP};
 use crate::Error;
 use crate::records::{Field, Fields};
@@ -175,6 +175,9 @@ pub struct Plan {
     arena_len: u32,
     learned: u32,
     order: Vec<u32>,
+    numbers: Vec<Source>,
+    numbers_start: u32,
+    units: [Range<u32>; 3],
     fours: u32,
     iterations: u64,
     words: Vec<u32>,
@@ -224,6 +227,9 @@ impl Plan {
             arena_len,
             learned: 0,
             order: Vec::new(),
+            numbers: Vec::new(),
+            numbers_start: 0,
+            units: [0..0, 0..0, 0..0],
             fours: 0,
             iterations: 0,
             words: Vec::new(),
@@ -329,22 +335,43 @@ impl Plan {
         self.fours
     }
 
+    /// The numbers that its waves read, by class.
+    pub(super) fn numbers(&self) -> &[Source] {
+        &self.numbers
+    }
+
+    /// Where their codes and fields start in the words.
+    pub(super) fn numbers_start(&self) -> u32 {
+        self.numbers_start
+    }
+
+    /// Units of each kind of ladders in fours: from the vector where they start, as many as the range is long.
+    pub(super) fn units(&self) -> &[Range<u32>; 3] {
+        &self.units
+    }
+
     /// Loop iterations of the busiest invocation.
     pub(super) fn iterations(&self) -> u64 {
         self.iterations
     }
 
     fn compile(&mut self) {
-        let comes_in_fours = |layout: &Layout| {
+        let comes_in_units = |layout: &Layout| {
             let waves = layout.block.scheme().waves();
             layout.features.start.is_multiple_of(4)
                 && layout.validity.is_none()
-                && waves.is_some_and(|waves| waves.is_in_fours())
+                && !layout.is_learned()
+                && waves.is_some_and(|waves| waves.is_in_units())
         };
         let (fours, others): (Vec<_>, Vec<_>) =
-            (0..).zip(&self.layouts).partition(|(_, layout)| comes_in_fours(layout));
+            (0..).zip(&self.layouts).partition(|(_, layout)| comes_in_units(layout));
         self.fours = fours.len() as u32;
         self.order = fours.iter().chain(&others).map(|(index, _)| *index).collect();
+        // By class, so that one variant of a kernel makes a run of them.
+        let mut numbers: Vec<_> = self.sources().collect();
+        numbers.sort_by_key(|source| (source.class(), *source));
+        numbers.dedup();
+        let number = |source: &Source| numbers.iter().position(|other| other == source).unwrap_or(0) as u32;
         let mut headers = Vec::new();
         let mut constants: Vec<u32> = Vec::new();
         // Everything starts at a multiple of four words, for the kernels that read four at once.
@@ -372,13 +399,43 @@ impl Plan {
             self.iterations = self.iterations.max(waves.as_ref().map_or(0, |waves| waves.iterations()));
             self.iterations =
                 self.iterations.max(2 * layout.features.len() as u64 + scheme.constants().len() as u64);
-            constants.extend(waves.map(|waves| waves.words(start)).unwrap_or_default());
+            constants.extend(waves.map(|waves| waves.words(start, &number)).unwrap_or_default());
             constants.extend(scheme.constants().into_iter().map(f32::to_bits));
             constants.resize(constants.len().next_multiple_of(4), 0);
             self.learned += u32::from(is_learned);
         }
         headers.resize(first_constant as usize, 0);
+        self.numbers_start = first_constant + constants.len() as u32;
+        constants.extend(numbers.iter().flat_map(|source| [source.code(), source.fields().bits()]));
+        constants.resize(constants.len().next_multiple_of(4), 0);
+        self.units = self.compile_units(&number, first_constant, &mut constants);
+        self.numbers = numbers;
         self.words = [headers, constants].concat();
+    }
+}
+
+impl Plan {
+    /// The units of the blocks in fours, kind after kind: where each kind starts, in vectors, and how many it has.
+    fn compile_units(
+        &self,
+        number: &dyn Fn(&Source) -> u32,
+        first: u32,
+        constants: &mut Vec<u32>,
+    ) -> [Range<u32>; 3] {
+        let blocks =
+            self.order[..self.fours as usize].iter().map(|index| (*index, &self.layouts[*index as usize]));
+        let of_block = |(index, layout): (u32, &Layout)| {
+            let scale = if layout.scale.is_empty() { NONE } else { layout.scale.start };
+            let waves = layout.block.scheme().waves().unwrap_or_default();
+            waves.units([layout.features.start, scale, index], number)
+        };
+        let units: Vec<_> = blocks.flat_map(of_block).collect();
+        Kind::ALL.map(|(kind, _)| {
+            let start = (first + constants.len() as u32) / 4;
+            let of_kind: Vec<_> = units.iter().filter(|(other, _)| *other == kind).collect();
+            constants.extend(of_kind.iter().flat_map(|(_, words)| words));
+            start..start + of_kind.len() as u32
+        })
     }
 }
 

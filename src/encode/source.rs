@@ -4,6 +4,7 @@ use super::scheme::Sample;
 use crate::common::calendar::{date_of_year_day, shift_days};
 use crate::common::fixed64::i64_from_f32;
 use crate::common::log2::log2_fixed;
+use crate::common::phase::turns_from_degrees;
 use crate::common::season::{
     day_phase, derived_day_of_year, derived_hour, derived_iso_week, derived_month, season_phase, year_phase,
 };
@@ -11,7 +12,7 @@ use crate::records::{Field, Fields};
 
 /// A number of a record or of a token's position, in the natural unit that its name says.
 ///
-/// In the kernel it is a 64-bit integer, 2^[`bits`](Self::bits) to the unit, so that frequencies of any size keep its phase.
+/// In the kernel it is a 64-bit integer, 2^43 to the unit (2^55 to a degree, 2^64 to a turn), so that frequencies of any size keep its phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Source {
@@ -59,6 +60,10 @@ pub enum Source {
     GsdColumn,
     /// Ground sample distance × row, metres, below 2¹⁹.
     GsdRow,
+    /// Latitude in turns, rounded down to 2⁻³²: whole multiples of it are exact.
+    LatTurns,
+    /// Longitude in turns, as [`Source::LatTurns`]: no seam at ±180°.
+    LonTurns,
     /// Column j (0..=7) of the view `given`, |value| < 2¹⁹.
     Given(u32),
 }
@@ -75,13 +80,27 @@ pub(super) struct Token {
     pub channel: u32,
 }
 
+/// Sources that one variant of a kernel makes, and its flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    Place,
+    Date,
+    Length,
+    Other,
+}
+
+impl Class {
+    pub(super) const ALL: [(Self, &'static str); 4] =
+        [(Self::Place, "PLACE"), (Self::Date, "DATE"), (Self::Length, "LENGTH"), (Self::Other, "OTHER")];
+}
+
 /// [`Source::Given`] starts at this code.
 const GIVEN: u32 = 64;
 /// Bits of a unit for everything that is neither an angle nor a fraction of 1.
 const NUMBER_BITS: u32 = 43;
 
 impl Source {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 24] = [
         S::LatDeg,
         S::LonDeg,
         S::Year,
@@ -104,6 +123,8 @@ impl Source {
         S::Position,
         S::GsdColumn,
         S::GsdRow,
+        S::LatTurns,
+        S::LonTurns,
     ];
 
     /// Its number in the shader, `SOURCE_…`.
@@ -117,7 +138,7 @@ impl Source {
     /// Binary digits after the point of its integer.
     pub(super) fn bits(self) -> u32 {
         match self {
-            S::SeasonTurns | S::DayTurns => 64,
+            S::SeasonTurns | S::DayTurns | S::LatTurns | S::LonTurns => 64,
             S::LatDeg | S::LonDeg => 55,
             _ => NUMBER_BITS,
         }
@@ -127,8 +148,8 @@ impl Source {
     pub fn fields(self) -> Fields {
         let date = Fields::of(&[Field::Year, Field::Month, Field::Day, Field::DayOfYear]);
         match self {
-            S::LatDeg => Field::Lat.into(),
-            S::LonDeg => Field::Lon.into(),
+            S::LatDeg | S::LatTurns => Field::Lat.into(),
+            S::LonDeg | S::LonTurns => Field::Lon.into(),
             S::Year => Field::Year.into(),
             S::DayOfYear | S::MonthIndex => date,
             S::IsoWeek => date | Field::IsoWeek,
@@ -143,17 +164,35 @@ impl Source {
         }
     }
 
+    /// Which variant of `encode/numbers` makes it.
+    pub(super) fn class(self) -> Class {
+        match self {
+            S::LatDeg | S::LonDeg | S::LatTurns | S::LonTurns => Class::Place,
+            S::Octaves | S::GsdM | S::WavelengthUm | S::GsdColumn | S::GsdRow => Class::Length,
+            S::Column | S::Row | S::Frame | S::Channel | S::Position | S::Given(_) => Class::Other,
+            _ => Class::Date,
+        }
+    }
+
     /// Whether it depends on where a token lies.
     pub fn is_of_token(self) -> bool {
         matches!(self, S::Column | S::Row | S::Frame | S::Channel | S::Position | S::GsdColumn | S::GsdRow)
     }
 
-    /// Its integer, or none where the record does not tell it.
+    /// Its integer, or none where the record does not tell it. The kernel keeps flags in the two lowest bits.
     pub(super) fn value(self, sample: &Sample, token: &Token, given: &[f32]) -> Option<i64> {
+        self.full_value(sample, token, given).map(|value| value & !3)
+    }
+
+    fn full_value(self, sample: &Sample, token: &Token, given: &[f32]) -> Option<i64> {
         let number = |value: i32| i64::from(value) << NUMBER_BITS;
         let count = |value: u32| number(value as i32);
         let time = &sample.time;
         let degrees = |field| sample.has(field).then(|| (sample.wide(field) as i64) << 15);
+        let turns = |field| {
+            let angle = turns_from_degrees(sample.wide(field) as i64);
+            sample.has(field).then_some(i64::from(angle) << 32)
+        };
         let length = |field, times: u32| {
             let value = u128::from(sample.wide(field)) * u128::from(times);
             (sample.has(field) && value < 1 << 51).then_some((value as i64) << (NUMBER_BITS - 32))
@@ -161,6 +200,8 @@ impl Source {
         match self {
             S::LatDeg => degrees(Field::Lat),
             S::LonDeg => degrees(Field::Lon),
+            S::LatTurns => turns(Field::Lat),
+            S::LonTurns => turns(Field::Lon),
             S::Year => sample.has(Field::Year).then(|| number(time.year)),
             S::DayOfYear => derived_day_of_year(time).map(number),
             S::MonthIndex => derived_month(time).map(|month| count((month as u32 - 1 + token.frame) % 12)),

@@ -7,12 +7,12 @@ use crate::common::fixed64::{f32_from_i64, wave_turns};
 use crate::common::phase::sincos_turns;
 use crate::records::Fields;
 
-/// Different numbers that one block may read.
-const MAX_SOURCES: usize = 4;
-/// Words before the ladders; `PROGRAM_WORDS` in `shaders/encode/waves.wgsl`.
-const PROGRAM_WORDS: usize = 8;
+/// Words before the list of numbers; `PROGRAM_WORDS` in `shaders/encode/waves.wgsl`.
+const PROGRAM_WORDS: usize = 4;
 /// Words of a ladder; `LADDER_WORDS` there.
 const LADDER_WORDS: u32 = 9;
+/// Waves of one invocation of `shaders/encode/ladders.wgsl`.
+const UNIT_WAVES: usize = 16;
 /// No source, no offset.
 const NONE: u32 = u32::MAX;
 /// Flags of a program; `ZERO_…` there.
@@ -220,9 +220,6 @@ impl Waves {
     /// What a kernel could not run, as (argument, value, rule).
     pub(super) fn problem(&self) -> Option<(&'static str, String, &'static str)> {
         let sources = self.sources();
-        if sources.len() > MAX_SOURCES {
-            return Some(("waves", format!("{sources:?}"), "one block reads at most four different numbers"));
-        }
         if let Some(source) = sources.iter().find(|source| matches!(source, Source::Given(j) if *j > 7)) {
             return Some(("waves", format!("{source:?}"), "the second view has at most eight columns"));
         }
@@ -253,14 +250,42 @@ impl Waves {
         too_many.then(|| ("waves", "a product".to_owned(), "a column multiplies one or two sines"))
     }
 
-    /// Whether whole vec4s can be stored: all columns in ladders, in runs of four.
-    pub(super) fn is_in_fours(&self) -> bool {
+    /// Whether whole vec4s can be stored: all columns in ladders, in runs of sixteen, and every ladder reads all numbers.
+    pub(super) fn is_in_units(&self) -> bool {
+        let numbers = self.sources().len();
         let fits = |ladder: &Ladder| {
-            ladder.order != Order::Interleaved
-                && ladder.waves.len().is_multiple_of(4)
-                && ladder.at.is_multiple_of(4)
+            let reads = ladder.waves.first().map_or(0, |wave| wave.terms.len());
+            let is_whole = ladder.waves.len().is_multiple_of(UNIT_WAVES) && ladder.at.is_multiple_of(4);
+            ladder.order != Order::Interleaved && is_whole && reads == numbers
         };
         self.columns.is_empty() && self.ladders.iter().all(fits)
+    }
+
+    /// The units of `shaders/encode/ladders.wgsl`, sixteen waves each, with their kind; `column`: the block's first,
+    /// `scale`: its arena offset or NONE, `block`: its place in the plan.
+    pub(super) fn units(
+        &self,
+        [column, scale, block]: [u32; 3],
+        number: &dyn Fn(&Source) -> u32,
+    ) -> Vec<(Kind, Vec<u32>)> {
+        let mut units = Vec::new();
+        for ladder in &self.ladders {
+            let kind = ladder.kind();
+            let count = ladder.waves.len() as u32;
+            let [first, second] = [column + ladder.at, column + ladder.at + count].map(|at| at / 4);
+            let (sine, cosine) = if ladder.order == Order::Split { (first, second) } else { (second, first) };
+            for (quad, waves) in (0u32..).step_by(UNIT_WAVES / 4).zip(ladder.waves.chunks_exact(UNIT_WAVES)) {
+                // One unit of a block counts its refused rows.
+                let is_first = units.is_empty();
+                let terms = &waves[0].terms;
+                let of = |j: usize| terms.get(j).map_or(0, |(source, _)| number(source));
+                let mut words = vec![of(0), of(1), sine + quad, cosine + quad];
+                words.extend([ladder.amplitude.to_bits(), scale, if is_first { block } else { NONE }, 0]);
+                words.extend(waves.chunks_exact(4).flat_map(|four| kind.unit(four)));
+                units.push((kind, words));
+            }
+        }
+        units
     }
 
     /// Loop iterations of one invocation.
@@ -270,18 +295,16 @@ impl Waves {
     }
 
     /// The words of `shaders/encode/waves.wgsl`, to lie at `start` in the plan.
-    pub(super) fn words(&self, start: u32) -> Vec<u32> {
+    pub(super) fn words(&self, start: u32, number: &dyn Fn(&Source) -> u32) -> Vec<u32> {
         let sources = self.sources();
-        let slot = |source: &Source| sources.iter().position(|other| other == source).unwrap_or(0) as u32;
-        let mut words = vec![NONE; MAX_SOURCES];
-        for (word, source) in words.iter_mut().zip(&sources) {
-            *word = source.code();
-        }
         let flags = if self.zero_by_column { ZERO_BY_COLUMN } else { 0 };
-        words.extend([self.ladders.len() as u32, self.columns.len() as u32, flags, 0]);
+        let sizes = [sources.len(), self.ladders.len(), self.columns.len()].map(|count| count as u32);
+        let mut words = [&sizes[..], &[flags]].concat();
         debug_assert_eq!(words.len(), PROGRAM_WORDS);
+        words.extend(sources.iter().map(number));
+        words.resize(words.len().next_multiple_of(4), 0);
         let mut table = Vec::new();
-        let ladders_end = start + PROGRAM_WORDS as u32 + self.ladders.len() as u32 * LADDER_WORDS;
+        let ladders_end = start + words.len() as u32 + self.ladders.len() as u32 * LADDER_WORDS;
         let table_start = ladders_end + self.columns.len() as u32 * COLUMN_WORDS;
         for ladder in &self.ladders {
             let count = ladder.waves.len() as u32;
@@ -292,7 +315,7 @@ impl Waves {
             };
             let kind = ladder.kind();
             let first = ladder.waves.first().map_or(&[][..], |wave| &wave.terms);
-            let slots = [0, 1].map(|j| first.get(j).map_or(NONE, |(source, _)| slot(source)));
+            let slots = [0, 1].map(|j| first.get(j).map_or(NONE, |(source, _)| number(source)));
             let frequencies = table_start + table.len() as u32;
             let amplitude = ladder.amplitude.to_bits();
             words.extend([
@@ -306,12 +329,10 @@ impl Waves {
                 amplitude,
                 frequencies,
             ]);
-            for wave in &ladder.waves {
-                table.extend(kind.table(wave));
-            }
+            table.extend(ladder.waves.iter().flat_map(|wave| kind.table(wave)));
         }
         for column in &self.columns {
-            words.extend(column.words(&slot));
+            words.extend(column.words(number));
         }
         words.extend(table);
         words
@@ -372,25 +393,36 @@ impl Waves {
 }
 
 /// How a ladder's phases are made; `LADDER_…` in `shaders/encode/waves.wgsl`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Whole multiples of a number in turns: one wrapping product. One word a wave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// Whole multiples of a number in turns: wrapping products. One word a wave.
     Harmonics = 0,
     /// One number, no offset. Two words a wave.
     One = 1,
     /// Two numbers and an offset. Five words a wave.
-    Two = 2,
+    Pairs = 2,
 }
 
 impl Kind {
+    /// Each with the flags of its variant of `encode/ladders`.
+    pub(super) const ALL: [(Self, &'static [&'static str]); 3] =
+        [(Self::Harmonics, &["HARMONICS"]), (Self::One, &[]), (Self::Pairs, &["PAIRS"])];
+
+    /// Words of a wave: frequency a, frequency b, offset, as far as the kind has them.
     fn table(self, wave: &Wave) -> Vec<u32> {
         let fixed = |j: usize| wave.terms.get(j).map_or(0, |(source, f)| fixed_frequency(*source, *f));
         let [a, b] = [fixed(0), fixed(1)].map(crate::common::fixed64::words);
         match self {
             Self::Harmonics => vec![a[1]],
             Self::One => a.to_vec(),
-            Self::Two => vec![a[0], a[1], b[0], b[1], wave.offset_turns()],
+            Self::Pairs => vec![a[0], a[1], b[0], b[1], wave.offset_turns()],
         }
+    }
+
+    /// The same of four waves, word by word.
+    fn unit(self, waves: &[Wave]) -> Vec<u32> {
+        let tables: Vec<_> = waves.iter().map(|wave| self.table(wave)).collect();
+        (0..tables[0].len()).flat_map(|word| tables.iter().map(move |table| table[word])).collect()
     }
 }
 
@@ -402,7 +434,7 @@ impl Ladder {
             source.bits() == 64 && fixed_frequency(source, frequency) as u32 == 0
         };
         if !self.waves.iter().all(is_plain) {
-            Kind::Two
+            Kind::Pairs
         } else if self.waves.iter().all(is_harmonic) {
             Kind::Harmonics
         } else {
@@ -416,12 +448,12 @@ const COLUMN_WORDS: u32 = 17;
 
 impl Column {
     /// at, kind (sines, or 0: linear), amplitude, then two phases of seven words.
-    fn words(&self, slot: &dyn Fn(&Source) -> u32) -> Vec<u32> {
+    fn words(&self, number: &dyn Fn(&Source) -> u32) -> Vec<u32> {
         let phase = |wave: Option<&Wave>| {
             let mut words = vec![NONE, NONE, 0, 0, 0, 0, 0];
             if let Some(wave) = wave {
                 for (j, (source, frequency)) in wave.terms.iter().enumerate() {
-                    words[j] = slot(source);
+                    words[j] = number(source);
                     let fixed = crate::common::fixed64::words(fixed_frequency(*source, *frequency));
                     words[2 + 2 * j..4 + 2 * j].copy_from_slice(&fixed);
                 }
@@ -434,7 +466,7 @@ impl Column {
             Feature::Linear(source, scale, bias) => {
                 let [scale_low, scale_high] = crate::common::fixed64::words(fixed_frequency(*source, *scale));
                 let [bias_low, bias_high] = crate::common::fixed64::words(fixed32(*bias));
-                let words = vec![slot(source), NONE, scale_low, scale_high, bias_low, bias_high, 0];
+                let words = vec![number(source), NONE, scale_low, scale_high, bias_low, bias_high, 0];
                 (0, [words, phase(None)])
             }
         };
@@ -480,8 +512,6 @@ mod tests {
         assert!(rule(Waves::new().product(1.0, [wave(8)])).contains("eight columns"));
         assert!(rule(Waves::new().product(1.0, [])).contains("one or two sines"));
         assert!(rule(Waves::new().ladder(Order::Split, 1.0, [wave(0), wave(1)])).contains("same numbers"));
-        let five = (0..5).fold(Waves::new(), |waves, j| waves.product(1.0, [wave(j)]));
-        assert!(rule(five).contains("four different numbers"));
         let fast = Wave::new(Source::LatDeg, 1e7);
         assert!(rule(Waves::new().product(1.0, [fast])).contains("2^22"));
     }

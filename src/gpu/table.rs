@@ -48,6 +48,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "encode/codec/words",
     "encode/four_places",
     "encode/position",
+    "encode/rows",
     "encode/scheme",
     "encode/source",
     "encode/waves",

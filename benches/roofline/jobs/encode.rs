@@ -1,23 +1,77 @@
-//! `encode`: 65,536 records to the features of the default plan.
+//! `encode`: 65,536 records to 512 features: four numbers × 64 geometric frequencies × (sin, cos), with 64-bit products.
+//! `encode_harmonics`: 16 phases × 16 integer harmonics × (sin, cos). `encode_gtca`: the default plan. `encode_mixed`: all of
+//! them in one plan. `encode_naive`: the ladders of `encode` from unfused ops, every intermediate stored.
 //!
-//! Bytes are the records read and the features written. Almost all arithmetic is on integers; no flops are counted,
-//! so the roof is the traffic.
+//! Bytes are the records read and the features written; the roof is that of a pure write. Almost all arithmetic is on
+//! integers; no flops are counted.
+
+mod naive;
 
 use super::{assert_near, read_rows};
 use crate::{Case, Job};
-use gtca::encode::{Encoder, Forward, IdTables, Plan, twin};
+use gtca::encode::{Block, Encoder, Forward, IdTables, Order, Plan, Source, Wave, Waves, twin};
 use gtca::gpu::{Dtype, Gpu, View};
 use gtca::records::{RECORD_WORDS, Record, Records};
 
 const RECORDS: u32 = 65_536;
+/// Frequencies of a ladder.
+const FREQUENCIES: u32 = 64;
 
 pub(super) fn cases() -> Vec<Case> {
-    let width = plan().width();
-    vec![Case { name: "encode", shape: format!("{RECORDS}x{width},gtca"), make: Box::new(encode) }]
+    let case = |name, blocks: fn() -> Vec<Block>| {
+        let width = plan(blocks).width();
+        Case {
+            name,
+            shape: format!("{RECORDS}x{width}"),
+            make: Box::new(move |gpu| encode(gpu, plan(blocks))),
+        }
+    };
+    let naive =
+        Case { name: "encode_naive", shape: format!("{RECORDS}x512"), make: Box::new(naive::ladders) };
+    vec![
+        case("encode", ladders),
+        case("encode_harmonics", harmonics),
+        case("encode_gtca", ours),
+        case("encode_mixed", mixed),
+        naive,
+    ]
 }
 
-fn plan() -> Plan {
-    Plan::gtca(&IdTables::default()).expect("a valid plan")
+fn plan(blocks: fn() -> Vec<Block>) -> Plan {
+    Plan::new(&blocks()).expect("a valid plan")
+}
+
+/// Frequencies 10000^(−i/64) in radians a unit, as transformers use them.
+fn frequency(i: u32) -> f64 {
+    1e4f64.powf(-f64::from(i) / f64::from(FREQUENCIES))
+}
+
+fn ladders() -> Vec<Block> {
+    let ladder = |source| {
+        let wave = |i| Wave::new(source, frequency(i) / std::f64::consts::TAU);
+        let waves = Waves::new().ladder(Order::Split, 1.0, (0..FREQUENCIES).map(wave));
+        Block::Waves { name: "ladder", waves, validity: false }
+    };
+    [Source::LatDeg, Source::LonDeg, Source::Year, Source::GsdM].map(ladder).to_vec()
+}
+
+fn harmonics() -> Vec<Block> {
+    let block = |j: u32| {
+        let source = if j % 2 == 0 { Source::LatTurns } else { Source::LonTurns };
+        let wave = |k: u32| Wave::new(source, f64::from(16 * (j / 2) + k));
+        let waves = Waves::new().ladder(Order::Split, 1.0, (1..=16).map(wave));
+        Block::Waves { name: "harmonics", waves, validity: false }
+    };
+    (0..16).map(block).collect()
+}
+
+fn ours() -> Vec<Block> {
+    let plan = Plan::gtca(&IdTables::default()).expect("a valid plan");
+    plan.layouts().iter().map(|layout| layout.block.clone()).collect()
+}
+
+fn mixed() -> Vec<Block> {
+    [ladders(), harmonics(), ours()].concat()
 }
 
 /// Records all over the globe and through the years; every eighth has no date.
@@ -34,8 +88,8 @@ fn records(numbers: std::ops::Range<u32>) -> Records {
     Records::from_records(&numbers.map(one).collect::<Vec<_>>()).expect("valid records")
 }
 
-fn encode(gpu: &Gpu) -> Job {
-    let encoder = Encoder::new(gpu, plan());
+fn encode(gpu: &Gpu, plan: Plan) -> Job {
+    let encoder = Encoder::new(gpu, plan.clone());
     let (width, parameters) = (encoder.plan().width(), encoder.plan().arena_len());
     let words = gpu.upload("records", records(0..RECORDS).words());
     let arena = gpu.zeros("arena", u64::from(parameters) * 4);
@@ -55,9 +109,10 @@ fn encode(gpu: &Gpu) -> Job {
         for few in [0..40, RECORDS - 40..RECORDS] {
             let got = read_rows(gpu, &result, width, few.clone());
             let arena = vec![0.0; parameters as usize];
-            assert_near("encode", &got, &twin::forward(&plan(), &records(few), &arena, &[]));
+            assert_near("encode", &got, &twin::forward(&plan, &records(few), &arena, &[]));
         }
     };
     let bytes = 4.0 * f64::from(RECORDS) * f64::from(RECORD_WORDS + width);
-    Job { bytes, flops: 0.0, record: Box::new(record), check: Box::new(check) }
+    let written = 4.0 * f64::from(RECORDS * width);
+    Job { bytes, written, flops: 0.0, record: Box::new(record), check: Box::new(check) }
 }

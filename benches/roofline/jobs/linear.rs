@@ -25,6 +25,7 @@ fn linear_forward(gpu: &Gpu) -> Job {
     let (host, result) = (gpu.clone(), y.clone());
     let elements = f64::from(2 * ROWS * WIDTH + WIDTH * WIDTH);
     Job {
+        written: 0.0,
         bytes: elements * 4.0,
         flops: 2.0 * f64::from(ROWS) * f64::from(WIDTH) * f64::from(WIDTH),
         record: Box::new(move |encoder| {

@@ -174,7 +174,7 @@ fn forward(gpu: &Gpu, rank: u32) -> Job {
         op(rank).forward(&mut host.recorder(encoder), &args).expect("valid arguments");
     };
     let check = move |gpu: &Gpu| problem.check_forward(gpu, &buffers.y);
-    Job { bytes, flops, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
 }
 
 fn backward(gpu: &Gpu, rank: u32) -> Job {
@@ -208,5 +208,5 @@ fn backward(gpu: &Gpu, rank: u32) -> Job {
         let db = read_rows(gpu, &buffers.db, WIDTH, 0..rank);
         problem.check_backward(gpu, &buffers, &db);
     };
-    Job { bytes, flops, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
 }

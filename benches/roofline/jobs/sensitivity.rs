@@ -109,6 +109,7 @@ impl Problem {
         let flops = (1 + PERTURBATIONS) * RANK * (2 * CLASSES + 1);
         let problem = Rc::clone(self);
         Job {
+            written: 0.0,
             bytes: 4.0 * f64::from(SAMPLES) * f64::from(of_sample),
             flops: f64::from(SAMPLES) * f64::from(flops),
             record,

@@ -6,6 +6,7 @@ mod continuity;
 mod forward;
 mod harmonics;
 mod reference;
+mod waves;
 
 use crate::support::*;
 use gtca::encode::{Backward, Block, Encoder, Forward, Plan};

@@ -63,7 +63,7 @@ pub(super) fn forward(gpu: &Gpu, rank: u32) -> Job {
         add.record(encoder);
     };
     let check = move |gpu: &Gpu| problem.check_forward(gpu, &buffers.y);
-    Job { bytes, flops, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
 }
 
 pub(super) fn backward(gpu: &Gpu, rank: u32) -> Job {
@@ -113,5 +113,5 @@ pub(super) fn backward(gpu: &Gpu, rank: u32) -> Job {
         let db = read_rows(gpu, &buffers.db, rank, 0..WIDTH);
         problem.check_backward(gpu, &buffers, &transposed(&db, rank as usize));
     };
-    Job { bytes, flops, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
 }
