@@ -59,7 +59,7 @@ struct Slopes {
 
 // Adds the columns of ±m of one l, whose Legendre function and its derivative are given. At m = 0 the two columns are
 // one, and the second counts alone: its partner's factors sin 0 and m are 0.
-fn add_pair(sums: Slopes, rows: vec4<u32>, centre: u32, m: u32, legendre: vec4<f32>, slope: vec4<f32>, along_phi: FourWaves) -> Slopes {
+fn add_pair(sums: Slopes, rows: vec4<u32>, centre: u32, m: u32, legendre: vec4<f32>, slope: vec4<f32>, along_phi: Waves4) -> Slopes {
     let below = four_of_column(rows, centre - m);
     let above = four_of_column(rows, centre + m);
     let across = fma(below, along_phi.cosine, -(above * along_phi.sine));

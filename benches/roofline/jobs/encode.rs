@@ -57,7 +57,7 @@ fn ladders() -> Vec<Block> {
 
 fn harmonics() -> Vec<Block> {
     let block = |j: u32| {
-        let source = if j % 2 == 0 { Source::LatTurns } else { Source::LonTurns };
+        let source = if j.is_multiple_of(2) { Source::LatTurns } else { Source::LonTurns };
         let wave = |k: u32| Wave::new(source, f64::from(16 * (j / 2) + k));
         let waves = Waves::new().ladder(Order::Split, 1.0, (1..=16).map(wave));
         Block::Waves { name: "harmonics", waves, validity: false }
