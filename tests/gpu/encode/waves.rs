@@ -180,7 +180,7 @@ fn tokens_get_the_waves_of_their_record_and_place_and_class_tokens_keep_their_bi
     let mut random = Random(8);
     for (layout, (skipped, frames_a_record)) in LAYOUTS.into_iter().flat_map(|l| [(l, (0, 0)), (l, (1, 2))]) {
         let grid = TokenGrid { skipped, frames_a_record, ..TokenGrid::series(frames, rows, columns) };
-        let count = samples * if frames_a_record == 0 { 1 } else { frames / frames_a_record };
+        let count = samples * frames.checked_div(frames_a_record).unwrap_or(1);
         let host = Records::from_records(&records(count as usize, 2)).unwrap();
         let tokens = skipped + frames * rows * columns;
         let before = random.f32s((samples * tokens * width) as usize);
