@@ -1,6 +1,9 @@
 //! Blocks, and the plan that they compile to.
 
 use super::scheme::{Scale, Scheme};
+use super::schemes::fourier::{self, Fourier};
+use super::schemes::satclip::{self, SatClip};
+use super::schemes::torchspatial::{self, Radii, Spatial};
 use super::schemes::{ClayScalars, Day, Gsd, Id, Place, Published, Season, Year};
 use super::source::Source;
 use super::waves::{Kind, Waves};
@@ -61,6 +64,37 @@ pub enum Block {
         /// Whether a validity column follows (all four inputs known); upstream has none.
         validity: bool,
     },
+    /// A location encoder of TorchSpatial, Space2Vec or Sphere2Vec; 0 where longitude or latitude is missing.
+    Spatial {
+        /// Which one.
+        encoding: Spatial,
+        /// Its frequencies.
+        radii: Radii,
+        /// Whether a validity column follows; upstream has none.
+        validity: bool,
+    },
+    /// One of SatCLIP's closed forms; 0 where longitude or latitude is missing.
+    SatClip {
+        /// Which one.
+        encoding: SatClip,
+        /// Whether a validity column follows; upstream has none.
+        validity: bool,
+    },
+    /// Fourier features of two numbers; 0 where one is missing.
+    Fourier {
+        /// Which ones.
+        features: Fourier,
+        /// x and y.
+        of: [Source; 2],
+        /// Whether a validity column follows; upstream has none.
+        validity: bool,
+    },
+    /// GT-Loc's angles of month and time of day in radians, from −π; local time. Not periodic as they stand: upstream feeds
+    /// them to [`Block::Fourier`], so that New Year is a seam.
+    TimeAngles {
+        /// Whether a validity column follows; upstream has none.
+        validity: bool,
+    },
     /// Any list of waves; where an input is missing, it is 0. Nothing is learned.
     Waves {
         /// The stem of its column names.
@@ -86,6 +120,12 @@ impl Block {
             Self::Gsd => Box::new(Gsd),
             Self::Id { field, rows, width } => Box::new(Id { field, rows, width }),
             Self::ClayScalars { validity } => Box::new(ClayScalars { validity }),
+            Self::Spatial { encoding, radii, validity } => torchspatial::scheme(encoding, radii, validity),
+            Self::SatClip { encoding, validity } => satclip::scheme(encoding, validity),
+            Self::Fourier { features, of, validity } => fourier::scheme(&features, of, validity),
+            Self::TimeAngles { validity } => {
+                Published::checked("time_angles", validity, Ok(fourier::time_angles()))
+            }
             Self::Waves { name, waves, validity } => {
                 Box::new(Published { name, waves, validity, scale: None })
             }

@@ -3,7 +3,10 @@
 mod alphaearth;
 mod clay;
 mod codec;
+mod fourier;
+mod satclip;
 mod tessera;
+mod torchspatial;
 
 pub mod case;
 pub mod outcome;
@@ -29,8 +32,24 @@ pub const TABLE: &[(&str, &str, Check)] = &[
     ("clay", "latlon", clay::latlon),
     ("clay", "latlon_bounds", clay::latlon_bounds),
     ("clay", "time", clay::time),
+    ("geoclip", "basic", fourier::basic),
+    ("geoclip", "positional", fourier::positional),
+    ("geoclip", "rff", fourier::geoclip_rff),
+    ("gtloc", "rff", fourier::gtloc_rff),
+    ("gtloc", "time_angles", fourier::time_angles),
+    ("satclip", "cartesian3d", satclip::cartesian3d),
+    ("satclip", "direct", satclip::direct),
+    ("satclip", "multiscale", satclip::multiscale),
+    ("satclip", "sh_analytic", satclip::sh_analytic),
+    ("satclip", "sh_closed", satclip::sh_closed),
+    ("satclip", "wrap", satclip::wrap),
     ("tessera", "int8_row", tessera::int8_row),
     ("tessera", "int8_tensor", tessera::int8_tensor),
+    ("torchspatial", "case", torchspatial::case),
+    ("torchspatial", "dft", torchspatial::dft),
+    ("torchspatial", "rff", torchspatial::rff),
+    ("torchspatial", "wrap", torchspatial::wrap),
+    ("torchspatial", "xyz", torchspatial::xyz),
 ];
 
 /// Groups that show upstream's own damage: known by name, compared with nothing.
@@ -47,12 +66,7 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("galileo", "month_table"),
     ("galileo", "posemb1d"),
     ("galileo", "posemb2d_res"),
-    ("geoclip", "basic"),
     ("geoclip", "equal_earth"),
-    ("geoclip", "positional"),
-    ("geoclip", "rff"),
-    ("gtloc", "rff"),
-    ("gtloc", "time_angles"),
     ("presto", "cartesian"),
     ("presto", "month_seq"),
     ("presto", "month_table"),
@@ -60,36 +74,48 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("prithvi", "location"),
     ("prithvi", "posemb3d"),
     ("prithvi", "temporal"),
-    ("satclip", "cartesian3d"),
-    ("satclip", "direct"),
-    ("satclip", "multiscale"),
-    ("satclip", "sh_analytic"),
-    ("satclip", "sh_closed"),
-    ("satclip", "wrap"),
     ("terramind", "coords"),
     ("terramind", "img_posemb2d"),
     ("terramind", "seq_posemb1d"),
     ("tessera", "doy_pe"),
     ("tessera", "learned_freq"),
-    ("torchspatial", "case"),
-    ("torchspatial", "dft"),
     ("torchspatial", "nerf"),
-    ("torchspatial", "rff"),
-    ("torchspatial", "wrap"),
-    ("torchspatial", "xyz"),
 ];
+
+/// Pairs of numbers.
+pub fn pairs(values: &[f64]) -> impl Iterator<Item = [f64; 2]> + '_ {
+    values.chunks_exact(2).map(|pair| [pair[0], pair[1]])
+}
+
+/// Records of (longitude, latitude) in degrees.
+pub fn lonlat_records(lonlat_deg: &[f64]) -> Vec<Record> {
+    pairs(lonlat_deg).map(|[lon, lat]| Record::new().lat_deg(lat).lon_deg(lon)).collect()
+}
 
 /// Feature rows of records under a plan, from the kernel; `arena` holds the plan's learned parameters.
 pub fn encode(gpu: &'static Gpu, plan: Plan, records: &[Record], arena: &[f32]) -> Result<Vec<f32>> {
+    encode_given(gpu, plan, records, arena, &[])
+}
+
+/// As [`encode`], with further numbers of each record.
+pub fn encode_given(
+    gpu: &'static Gpu,
+    plan: Plan,
+    records: &[Record],
+    arena: &[f32],
+    given: &[f32],
+) -> Result<Vec<f32>> {
     let samples = records.len() as u32;
+    let columns = given.len() as u32 / samples.max(1);
     let records = Records::from_records(records)?;
     let mut t = Tensors::new(gpu, crate::support::Layout::Separate);
     let words = t.u32([RECORD_WORDS, 1, samples], records.words());
     let arena = t.f32([1, 1, plan.arena_len()], arena);
+    let numbers = t.f32([samples, 1, columns], given);
     let e = t.poisoned([samples, 1, plan.width()]);
     let encoder = Encoder::new(gpu, plan);
-    let args =
-        Forward { records: t.view(words), given: None, arena: t.view(arena), e: t.view(e), status: None };
+    let given = (columns > 0).then(|| t.view(numbers));
+    let args = Forward { records: t.view(words), given, arena: t.view(arena), e: t.view(e), status: None };
     t.run(|recorder| encoder.forward(recorder, &args))?;
     Ok(t.read(e))
 }

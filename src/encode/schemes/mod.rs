@@ -2,11 +2,14 @@
 
 mod clay;
 mod day;
+pub(super) mod fourier;
 mod gsd;
 mod id;
 mod place;
 mod published;
+pub(super) mod satclip;
 mod season;
+pub(super) mod torchspatial;
 mod year;
 
 pub(super) use clay::ClayScalars;

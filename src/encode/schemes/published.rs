@@ -1,5 +1,6 @@
 //! A list of waves as upstream emits it: nothing learned but, where it has one, the scale; zeros where an input is missing.
 
+use crate::Error;
 use crate::encode::Waves;
 use crate::encode::scheme::{Scale, Scheme};
 
@@ -8,6 +9,33 @@ pub(in crate::encode) struct Published {
     pub waves: Waves,
     pub validity: bool,
     pub scale: Option<Scale>,
+}
+
+/// A scheme whose parameters are refused.
+struct Refused(&'static str, Error);
+
+impl Scheme for Refused {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        Err(self.1.clone())
+    }
+}
+
+impl Published {
+    /// Waves without a scale, or what is wrong with their parameters.
+    pub(in crate::encode) fn checked(
+        name: &'static str,
+        validity: bool,
+        waves: Result<Waves, Error>,
+    ) -> Box<dyn Scheme> {
+        match waves {
+            Ok(waves) => Box::new(Self { name, waves, validity, scale: None }),
+            Err(error) => Box::new(Refused(name, error)),
+        }
+    }
 }
 
 impl Scheme for Published {
