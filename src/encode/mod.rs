@@ -10,6 +10,7 @@
 //! | [`Block::Gsd`] | `o = log2(gsd/10); sin, cos 2πo/p`, p = 1, 2, 4, 8 | `…/gsd.wgsl` | `…/gsd.rs` |
 //! | [`Block::Id`] | `missing + table[id]` | `…/id.wgsl` | `…/id.rs` |
 //! | [`Block::ClayScalars`] | `sin, cos` of week/52, hour/24, lat, lon | `…/clay.wgsl` | `…/clay.rs` |
+//! | [`Block::Galileo`], [`Block::Presto`], [`Block::Tessera`] | see [`Galileo`], [`Presto`], [`Tessera`] | `encode/waves.wgsl` | `src/encode/waves.rs` |
 //!
 //! Forward: `shaders/encode/forward.wgsl`, twin [`twin::forward`]. Backward: `shaders/encode/arena_gradient.wgsl`, then
 //! `reduce/sum_chunks.wgsl`, twin [`twin::arena_gradient`]; of places `shaders/encode/place_gradient.wgsl`, twin
@@ -40,6 +41,7 @@ pub use scheme::Scale;
 pub use schemes::fourier::Fourier;
 pub use schemes::satclip::SatClip;
 pub use schemes::torchspatial::{Radii, Spatial};
+pub use schemes::{Galileo, Presto, Tessera};
 pub use source::Source;
 pub use tokens::{AddToTokens, Axis, TokenGrid};
 pub use waves::{Order, Wave, Waves};

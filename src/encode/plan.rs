@@ -4,7 +4,7 @@ use super::scheme::{Scale, Scheme};
 use super::schemes::fourier::{self, Fourier};
 use super::schemes::satclip::{self, SatClip};
 use super::schemes::torchspatial::{self, Radii, Spatial};
-use super::schemes::{ClayScalars, Day, Gsd, Id, Place, Published, Season, Year};
+use super::schemes::{ClayScalars, Day, Galileo, Gsd, Id, Place, Presto, Published, Season, Tessera, Year};
 use super::source::Source;
 use super::waves::{Kind, Waves};
 use super::{Convention, OP};
@@ -95,6 +95,12 @@ pub enum Block {
         /// Whether a validity column follows; upstream has none.
         validity: bool,
     },
+    /// A part of Galileo's encodings. Nothing is learned; a missing input makes the whole block 0.
+    Galileo(Galileo),
+    /// A part of Presto's encodings. Nothing is learned; a missing input makes the whole block 0.
+    Presto(Presto),
+    /// A part of Tessera's encodings. Nothing is learned; a missing input makes the whole block 0.
+    Tessera(Tessera),
     /// Any list of waves; where an input is missing, it is 0. Nothing is learned.
     Waves {
         /// The stem of its column names.
@@ -126,6 +132,9 @@ impl Block {
             Self::TimeAngles { validity } => {
                 Published::checked("time_angles", validity, Ok(fourier::time_angles()))
             }
+            Self::Galileo(part) => Published::checked(part.name(), false, part.checked()),
+            Self::Presto(part) => Published::checked(part.name(), false, part.checked()),
+            Self::Tessera(part) => Published::checked(part.name(), false, part.checked()),
             Self::Waves { name, waves, validity } => {
                 Box::new(Published { name, waves, validity, scale: None })
             }

@@ -139,6 +139,18 @@ pub(super) trait Scheme {
 /// `OPCODE_WAVES` in `shaders/encode/block.wgsl`.
 pub(super) const OPCODE_WAVES: u32 = 2;
 
+/// An angular frequency in turns.
+pub(super) fn per_turn(radians: f64) -> f64 {
+    radians / std::f64::consts::TAU
+}
+
+/// `sin, cos(source·base^(−2i/width))`, i = 0..width/2.
+pub(super) fn interleaved(of: Source, base: f64, width: u32) -> Waves {
+    let omega = |i: u32| base.powf(-2.0 * f64::from(i) / f64::from(width));
+    let waves = (0..width / 2).map(|i| Wave::new(of, per_turn(omega(i))));
+    Waves::new().ladder(Order::Interleaved, 1.0, waves)
+}
+
 /// Harmonics 1..=count of a number in turns: sines, then cosines.
 pub(super) fn harmonics(of: Source, count: u32) -> Waves {
     Waves::new().ladder(Order::Split, 1.0, (1..=count).map(|k| Wave::new(of, k.into())))

@@ -4,6 +4,8 @@ mod alphaearth;
 mod clay;
 mod codec;
 mod fourier;
+mod galileo;
+mod presto;
 mod satclip;
 mod tessera;
 mod torchspatial;
@@ -14,7 +16,7 @@ pub mod report;
 
 use crate::support::Tensors;
 use case::Case;
-use gtca::encode::{Encoder, Forward, Plan};
+use gtca::encode::{AddToTokens, Encoder, Forward, Plan, TokenGrid};
 use gtca::gpu::Gpu;
 use gtca::records::{RECORD_WORDS, Record, Records};
 use outcome::Outcome;
@@ -43,6 +45,15 @@ pub const TABLE: &[(&str, &str, Check)] = &[
     ("satclip", "sh_analytic", satclip::sh_analytic),
     ("satclip", "sh_closed", satclip::sh_closed),
     ("satclip", "wrap", satclip::wrap),
+    ("galileo", "cartesian", galileo::cartesian),
+    ("galileo", "month_table", galileo::month_table),
+    ("galileo", "posemb1d", galileo::posemb1d),
+    ("galileo", "posemb2d_res", galileo::posemb2d_res),
+    ("presto", "cartesian", presto::cartesian),
+    ("presto", "month_seq", presto::month_seq),
+    ("presto", "month_table", presto::month_table),
+    ("presto", "posemb1d", presto::posemb1d),
+    ("tessera", "doy_pe", tessera::doy_pe),
     ("tessera", "int8_row", tessera::int8_row),
     ("tessera", "int8_tensor", tessera::int8_tensor),
     ("torchspatial", "case", torchspatial::case),
@@ -62,22 +73,13 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("clay", "posemb2d"),
     ("clay", "posemb2d_gsd"),
     ("galileo", "apply_encodings"),
-    ("galileo", "cartesian"),
-    ("galileo", "month_table"),
-    ("galileo", "posemb1d"),
-    ("galileo", "posemb2d_res"),
     ("geoclip", "equal_earth"),
-    ("presto", "cartesian"),
-    ("presto", "month_seq"),
-    ("presto", "month_table"),
-    ("presto", "posemb1d"),
     ("prithvi", "location"),
     ("prithvi", "posemb3d"),
     ("prithvi", "temporal"),
     ("terramind", "coords"),
     ("terramind", "img_posemb2d"),
     ("terramind", "seq_posemb1d"),
-    ("tessera", "doy_pe"),
     ("tessera", "learned_freq"),
     ("torchspatial", "nerf"),
 ];
@@ -117,5 +119,28 @@ pub fn encode_given(
     let given = (columns > 0).then(|| t.view(numbers));
     let args = Forward { records: t.view(words), given, arena: t.view(arena), e: t.view(e), status: None };
     t.run(|recorder| encoder.forward(recorder, &args))?;
+    Ok(t.read(e))
+}
+
+/// As [`encode`], for the tokens of a grid, `[records, tokens, M]`.
+pub fn encode_tokens(
+    gpu: &'static Gpu,
+    plan: Plan,
+    records: &[Record],
+    arena: &[f32],
+    grid: TokenGrid,
+    tokens: u32,
+) -> Result<Vec<f32>> {
+    let samples = records.len() as u32;
+    let records = Records::from_records(records)?;
+    let mut t = Tensors::new(gpu, crate::support::Layout::Separate);
+    let words = t.u32([RECORD_WORDS, 1, samples], records.words());
+    let arena = t.f32([1, 1, plan.arena_len()], arena);
+    let zeros = vec![0.0; samples as usize * tokens as usize * plan.width() as usize];
+    let e = t.f32([samples, tokens, plan.width()], &zeros);
+    let encoder = Encoder::new(gpu, plan);
+    let (records, arena) = (t.view(words), t.view(arena));
+    let args = AddToTokens { records, arena, given: None, tokens: t.view(e), grid, status: None };
+    t.run(|recorder| encoder.add_to_tokens(recorder, &args))?;
     Ok(t.read(e))
 }

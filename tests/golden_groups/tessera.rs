@@ -2,11 +2,13 @@
 
 use super::case::Case;
 use super::outcome::Outcome;
-use super::{Result, codec};
+use super::{Result, codec, encode, encode_given};
 use gtca::encode::codec::{
     Tessera, TesseraDequantise, TesseraDesc, TesseraQuantise, TesseraRule, code_words, unpack_codes,
 };
+use gtca::encode::{Block, Plan, Source, Tessera as Encoding};
 use gtca::gpu::Gpu;
+use gtca::records::Record;
 
 /// Codes and scales must be the same, and what the codes give back.
 fn int8(gpu: &'static Gpu, case: &Case<'_>, rule: TesseraRule) -> Result<Outcome> {
@@ -48,4 +50,29 @@ pub fn int8_tensor(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
         "v1" => int8(gpu, case, TesseraRule::TensorV1),
         other => Err(format!("no rule is called `{other}`").into()),
     }
+}
+
+/// Upstream also encodes day 0, which no record holds: days come in by the second view. Those that records hold give the
+/// same.
+pub fn doy_pe(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
+    let days = case.f32("in.doy")?;
+    let ours = Encoding::DayOfYear { width: case.i32("in.dim")?[0] as u32 };
+    let waves = ours.waves().reading(Source::DayOfYear, Source::Given(0));
+    let given = Plan::new(&[Block::Waves { name: "doy", waves, validity: false }])?;
+    let nobody = vec![Record::new(); days.len()];
+    let e = encode_given(gpu, given, &nobody, &[], &days)?;
+    let known = |day: f32| (1.0..=366.0).contains(&day) && day.fract() == 0.0;
+    let record = |&day: &f32| {
+        if known(day) { Record::new().year(2024).day_of_year(day as i32) } else { Record::new() }
+    };
+    let records: Vec<_> = days.iter().map(record).collect();
+    let plan = Plan::new(&[Block::Tessera(ours)])?;
+    let width = plan.width() as usize;
+    let of_records = encode(gpu, plan, &records, &[])?;
+    for ((day, ours), given) in days.iter().zip(of_records.chunks(width)).zip(e.chunks(width)) {
+        if known(*day) && ours != given {
+            return Err(format!("day {day} of a record differs from the number").into());
+        }
+    }
+    Outcome::near(&e, &case.f64("out_f64")?, 1e-6)
 }

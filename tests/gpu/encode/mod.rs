@@ -5,6 +5,7 @@ mod codec;
 mod continuity;
 mod forward;
 mod harmonics;
+mod published;
 mod reference;
 mod waves;
 
