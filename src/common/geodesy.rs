@@ -120,7 +120,7 @@ pub fn polar(x: i32, y: i32) -> Polar {
     Polar { turns: if y < 0 { turns.wrapping_neg() } else { turns }, length }
 }
 
-fn degrees_from_turns(turns: u32) -> i64 {
+pub(super) fn degrees_from_turns(turns: u32) -> i64 {
     i64::from(turns as i32) * 92_160
 }
 

@@ -12,6 +12,7 @@ pub mod measure;
 pub mod numeric;
 pub mod pack;
 pub mod phase;
+pub mod projection;
 pub mod reduce;
 pub mod rng;
 pub mod season;

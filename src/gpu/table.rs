@@ -37,6 +37,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "common/numeric",
     "common/pack",
     "common/phase",
+    "common/projection",
     "common/reduce",
     "common/rng",
     "common/season",

@@ -1,7 +1,9 @@
 //! The shared shader functions against their Rust twins, on the device: bit for bit where integers decide.
 
 use crate::support::*;
-use gtca::common::{calendar, fixed64, geodesy, numeric, pack, phase, reduce, rng, season, sum64};
+use gtca::common::{
+    calendar, fixed64, geodesy, numeric, pack, phase, projection, reduce, rng, season, sum64,
+};
 use gtca::gpu::{Gpu, View, assemble};
 use gtca::records::{Record, Records, fixed_from_degrees, wgsl_constants};
 use std::path::Path;
@@ -287,6 +289,34 @@ fn places_are_bit_equal_at_the_poles_the_antimeridian_and_anywhere() {
         let angle = geodesy::central_angle(a, b);
         let (lat, lon) = (fixed64::words(moved.lat), fixed64::words(moved.lon));
         vec![lat[0], lat[1], lon[0], lon[1], angle, geodesy::km_from_turns(angle).to_bits()]
+    });
+}
+
+#[test]
+fn places_on_the_sphere_and_on_the_map_agree_bit_for_bit() {
+    let mut random = Random(8);
+    let mut places: Vec<[i64; 2]> = Vec::new();
+    for lat in [-90i64, -60, -45, 0, 30, 45, 60, 90] {
+        for lon in [-180i64, -135, -90, -45, 0, 45, 90, 135, 180] {
+            for step in
+                [0, 1, 20, 1 << 11, 1 << 16, 1 << 19, 1 << 30].into_iter().flat_map(|step| [step, -step])
+            {
+                places.push([(lat << 40) + step, (lon << 40) - step].map(|x| x.clamp(-180 << 40, 180 << 40)));
+            }
+        }
+    }
+    places.extend((0..20_000).map(|_| {
+        [random.unit() * 180.0 - 90.0, random.unit() * 360.0 - 180.0].map(|x| (x * 2f64.powi(40)) as i64)
+    }));
+    let cases: Vec<[u32; 4]> =
+        places.iter().map(|place| place.map(fixed64::words).as_flattened().try_into().unwrap()).collect();
+    compare("projection", &cases, |case| {
+        let lat = fixed64::from_words([case[0], case[1]]);
+        let lon = fixed64::from_words([case[2], case[3]]);
+        let angle = projection::sincos_q60(lon);
+        let up = projection::unit_vector(lat, lon);
+        let map = projection::equal_earth(lat, lon);
+        [&angle[..], &up, &map].concat().into_iter().flat_map(fixed64::words).collect()
     });
 }
 
