@@ -55,6 +55,7 @@ fn main(
         return;
     }
     let has_table = block.table_rows > 0u;
+    let is_shared = block.opcode == OPCODE_ID;
     let last = block.width - 1u;
     // Columns past the end repeat the last one; they are not added.
     let columns = min(vec4<u32>(column, column + 1u, column + 2u, column + 3u), vec4<u32>(last));
@@ -66,7 +67,7 @@ fn main(
         let row = selectors[block.selector * params.samples + sample];
         let at = row_start(params.de, sample) + block.column;
         let gradient = vec4<f32>(de[at + columns.x], de[at + columns.y], de[at + columns.z], de[at + columns.w]);
-        if row == 0u || has_table {
+        if row == 0u || is_shared {
             missing += gradient;
         }
         if row > 0u && has_table {

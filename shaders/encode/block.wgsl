@@ -5,6 +5,7 @@
 const OPCODE_PLACE = 0u;
 const OPCODE_ID = 1u;
 const OPCODE_WAVES = 2u;
+const OPCODE_TABLE = 3u;
 
 const HEADER_WORDS = 12u;
 const NONE = 0xffffffffu;

@@ -16,6 +16,7 @@
 #import encode/rows
 #import encode/schemes/id
 #import encode/schemes/place
+#import encode/schemes/table
 #import encode/waves
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -104,6 +105,7 @@ fn main(
     switch block.opcode {
         case OPCODE_PLACE: { outcome = encode_place(block, input.sample, at); }
         case OPCODE_ID: { outcome = encode_id(block, input.sample, at); }
+        case OPCODE_TABLE: { outcome = encode_table(block, row, at); }
         case OPCODE_WAVES: { outcome = encode_waves(block, row, at); }
         default: {}
     }

@@ -33,6 +33,10 @@ const SOURCE_GSD_COLUMN = 20u;
 const SOURCE_GSD_ROW = 21u;
 const SOURCE_LAT_TURNS = 22u;
 const SOURCE_LON_TURNS = 23u;
+const SOURCE_LAT_TOKEN = 24u;
+const SOURCE_LON_TOKEN = 25u;
+const SOURCE_LAT_TOKEN_STRICT = 26u;
+const SOURCE_LON_TOKEN_STRICT = 27u;
 const SOURCE_GIVEN = 64u;
 
 // log2(10 · 2³²) in 2⁻³².
@@ -70,6 +74,18 @@ fn angle_value(angle: vec2<u32>, in_turns: bool) -> vec2<u32> {
         return vec2<u32>(0u, turns_from_degrees(angle));
     }
     return shl64(angle, 15u);
+}
+
+// Quarters of a degree from −half, rounded half to even, of an angle in 2⁻⁵⁵ degrees; strict: 2·half + 1 for a −0.
+fn token_number(angle: Number, half: i32, strict: bool) -> Number {
+    let raised = add64(angle.value, vec2<u32>(0u, 1u << 20u));
+    let up = bitcast<i32>(raised.y) >> 21u;
+    let is_tie = raised.x == 0u && (raised.y & 0x1fffffu) == 0u;
+    let quarters = up - select(0, up & 1, is_tie);
+    let is_minus_zero = strict && quarters == 0 && is_negative64(angle.value);
+    var number = whole_number(angle.known, select(quarters + half, 2 * half + 1, is_minus_zero));
+    number.refused = angle.refused;
+    return number;
 }
 
 // length · times, where it stays below 2¹⁹ units.
@@ -123,6 +139,10 @@ fn source_number(source: u32, sample: u32, row: u32, token: Token, claimed: u32,
         case SOURCE_LON_DEG: { return lon_number(claimed, sample, false); }
         case SOURCE_LAT_TURNS: { return lat_number(claimed, sample, true); }
         case SOURCE_LON_TURNS: { return lon_number(claimed, sample, true); }
+        case SOURCE_LAT_TOKEN: { return token_number(lat_number(claimed, sample, false), 360, false); }
+        case SOURCE_LON_TOKEN: { return token_number(lon_number(claimed, sample, false), 720, false); }
+        case SOURCE_LAT_TOKEN_STRICT: { return token_number(lat_number(claimed, sample, false), 360, true); }
+        case SOURCE_LON_TOKEN_STRICT: { return token_number(lon_number(claimed, sample, false), 720, true); }
 #endif
 #if DATE
         case SOURCE_YEAR: { return whole_number(has_fields(time, YEAR_BIT), time.year); }

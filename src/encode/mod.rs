@@ -10,6 +10,7 @@
 //! | [`Block::Gsd`] | `o = log2(gsd/10); sin, cos 2πo/p`, p = 1, 2, 4, 8 | `…/gsd.wgsl` | `…/gsd.rs` |
 //! | [`Block::Id`] | `missing + table[id]` | `…/id.wgsl` | `…/id.rs` |
 //! | [`Block::ClayScalars`] | `sin, cos` of week/52, hour/24, lat, lon | `…/clay.wgsl` | `…/clay.rs` |
+//! | [`Block::Table`], [`Block::TerraMindCoordinate`], [`Block::SkySenseCalendar`] | `table[number − first]` | `…/table.wgsl` | `…/table.rs` |
 //! | [`Block::Galileo`], [`Block::Presto`], [`Block::Tessera`] | see [`Galileo`], [`Presto`], [`Tessera`] | `encode/waves.wgsl` | `src/encode/waves.rs` |
 //!
 //! Forward: `shaders/encode/forward.wgsl`, twin [`twin::forward`]. Backward: `shaders/encode/arena_gradient.wgsl`, then
@@ -41,7 +42,7 @@ pub use scheme::Scale;
 pub use schemes::fourier::Fourier;
 pub use schemes::satclip::SatClip;
 pub use schemes::torchspatial::{Radii, Spatial};
-pub use schemes::{Galileo, Presto, Tessera};
+pub use schemes::{Coordinate, Galileo, GalileoTokens, Presto, TerraMindCoordinate, Tessera, terramind_text};
 pub use source::Source;
 pub use tokens::{AddToTokens, Axis, TokenGrid};
 pub use waves::{Order, Wave, Waves};
@@ -164,6 +165,16 @@ impl Encoder {
         if self.plan.arena_len() == 0 {
             let rule = "this plan learns nothing";
             return Err(Error::argument(OP, "darena", "asked for", rule, "skip the backward"));
+        }
+        if self.plan.reads_tokens() {
+            let rule = "some block needs a token's place";
+            return Err(Error::argument(
+                OP,
+                "plan",
+                "of tokens",
+                rule,
+                "sum such a table's gradient from that of the tokens",
+            ));
         }
         let samples = args.de.rows();
         self.check_records(recorder, &args.records, samples)?;

@@ -4,7 +4,10 @@ use super::scheme::{Scale, Scheme};
 use super::schemes::fourier::{self, Fourier};
 use super::schemes::satclip::{self, SatClip};
 use super::schemes::torchspatial::{self, Radii, Spatial};
-use super::schemes::{ClayScalars, Day, Galileo, Gsd, Id, Place, Presto, Published, Season, Tessera, Year};
+use super::schemes::{
+    ClayScalars, Day, Galileo, Gsd, Id, Place, Presto, Published, Season, Table, TerraMindCoordinate,
+    Tessera, Year,
+};
 use super::source::Source;
 use super::waves::{Kind, Waves};
 use super::{Convention, OP};
@@ -95,6 +98,35 @@ pub enum Block {
         /// Whether a validity column follows; upstream has none.
         validity: bool,
     },
+    /// `table[source − first]`: one learned row for each whole number, and a learned vector where the number is missing or
+    /// has no row (which also counts as refused). All are initially 0. Channel embeddings are such tables, of
+    /// [`Source::Channel`].
+    Table {
+        /// The stem of its column names.
+        name: &'static str,
+        /// A whole number: [`Source::Year`], [`Source::DayOfYear`], [`Source::MonthIndex`], [`Source::IsoWeek`],
+        /// [`Source::Hour`], a token's place, a coordinate token or [`Source::Given`], of which what lies below the
+        /// point is cut off.
+        source: Source,
+        /// The number of the first row.
+        first: u32,
+        /// Rows of the table.
+        rows: u32,
+        /// Features.
+        width: u32,
+        /// Whether a validity column follows.
+        validity: bool,
+    },
+    /// The calendar table of SkySense++ (github.com/kang-wu/SkySensePlusPlus at cb0c6b77): a learned row for each day of
+    /// the year, initially 0. Upstream's table has 365 rows and indexes it by day − 1, so that day 366 lies past its end;
+    /// ours has 366. Upstream gives a missing date row 0 (1 January) or, in the few-shot loader, the last row; here it has a
+    /// vector of its own. Both of upstream's published configurations leave the table out.
+    SkySenseCalendar {
+        /// Features.
+        width: u32,
+    },
+    /// A coordinate token of TerraMind.
+    TerraMindCoordinate(TerraMindCoordinate),
     /// A part of Galileo's encodings. Nothing is learned; a missing input makes the whole block 0.
     Galileo(Galileo),
     /// A part of Presto's encodings. Nothing is learned; a missing input makes the whole block 0.
@@ -132,6 +164,14 @@ impl Block {
             Self::TimeAngles { validity } => {
                 Published::checked("time_angles", validity, Ok(fourier::time_angles()))
             }
+            Self::Table { name, source, first, rows, width, validity } => {
+                Box::new(Table { name, source, first, rows, width, validity })
+            }
+            Self::SkySenseCalendar { width } => {
+                let (name, source) = ("skysense_calendar", Source::DayOfYear);
+                Box::new(Table { name, source, first: 1, rows: 366, width, validity: false })
+            }
+            Self::TerraMindCoordinate(coordinate) => Box::new(coordinate.table()),
             Self::Galileo(part) => Published::checked(part.name(), false, part.checked()),
             Self::Presto(part) => Published::checked(part.name(), false, part.checked()),
             Self::Tessera(part) => Published::checked(part.name(), false, part.checked()),
@@ -348,10 +388,10 @@ impl Plan {
     }
 
     fn sources(&self) -> impl Iterator<Item = Source> + '_ {
-        self.layouts
-            .iter()
-            .filter_map(|layout| layout.block.scheme().waves())
-            .flat_map(|waves| waves.sources())
+        self.layouts.iter().flat_map(|layout| {
+            let scheme = layout.block.scheme();
+            scheme.waves().map(|waves| waves.sources()).unwrap_or_default().into_iter().chain(scheme.source())
+        })
     }
 
     /// Where each block lies.
@@ -449,6 +489,7 @@ impl Plan {
             self.iterations =
                 self.iterations.max(2 * layout.features.len() as u64 + scheme.constants().len() as u64);
             constants.extend(waves.map(|waves| waves.words(start, &number)).unwrap_or_default());
+            constants.extend(scheme.source().as_ref().map(number));
             constants.extend(scheme.constants().into_iter().map(f32::to_bits));
             constants.resize(constants.len().next_multiple_of(4), 0);
             self.learned += u32::from(is_learned);
@@ -492,7 +533,7 @@ impl Plan {
 mod tests {
     use super::*;
 
-    const EVERY: [Block; 8] = [
+    const EVERY: [Block; 9] = [
         Block::Place { degree: 3 },
         Block::Harmonics { degree: 2, convention: Convention::SatClip, validity: false },
         Block::Season,
@@ -501,6 +542,7 @@ mod tests {
         Block::Gsd,
         Block::Id { field: Field::Tile, rows: 5, width: 3 },
         Block::ClayScalars { validity: true },
+        Block::Table { name: "table", source: Source::Hour, first: 0, rows: 24, width: 2, validity: true },
     ];
 
     #[test]
@@ -509,6 +551,7 @@ mod tests {
         assert!(shader.contains(&format!("const HEADER_WORDS = {HEADER_WORDS}u;")));
         for block in EVERY {
             let name = match block.name() {
+                "table" => "table",
                 "tile" => "id",
                 "place" | "harmonics" => "place",
                 _ => "waves",

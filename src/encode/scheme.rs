@@ -48,6 +48,8 @@ pub(super) struct Given<'a> {
     pub constants: &'a [f32],
     /// The missing vector, and the table after it.
     pub learned: &'a [f32],
+    /// [`Scheme::source`] of this row, where it is known.
+    pub number: Option<i64>,
 }
 
 /// What multiplies a published encoding.
@@ -102,6 +104,16 @@ pub(super) trait Scheme {
     /// One number for the kernel.
     fn parameter(&self) -> u32 {
         0
+    }
+
+    /// The number that tells the row of its table, where it reads one.
+    fn source(&self) -> Option<Source> {
+        None
+    }
+
+    /// Whether the missing vector is added to every row of the table.
+    fn shares_missing(&self) -> bool {
+        true
     }
 
     /// Numbers made in f64 for the kernel.

@@ -64,6 +64,14 @@ pub enum Source {
     LatTurns,
     /// Longitude in turns, as [`Source::LatTurns`]: no seam at ±180°.
     LonTurns,
+    /// Latitude in quarters of a degree, rounded half to even, counted from −90° = 0.
+    LatToken,
+    /// Longitude in quarters of a degree, rounded half to even, counted from −180° = 0.
+    LonToken,
+    /// As [`Source::LatToken`], but 721 where a negative angle rounds to 0.
+    LatTokenStrict,
+    /// As [`Source::LonToken`], but 1441 where a negative angle rounds to 0.
+    LonTokenStrict,
     /// Column j (0..=7) of the view `given`, |value| < 2¹⁹.
     Given(u32),
 }
@@ -100,7 +108,7 @@ const GIVEN: u32 = 64;
 const NUMBER_BITS: u32 = 43;
 
 impl Source {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 28] = [
         S::LatDeg,
         S::LonDeg,
         S::Year,
@@ -125,6 +133,10 @@ impl Source {
         S::GsdRow,
         S::LatTurns,
         S::LonTurns,
+        S::LatToken,
+        S::LonToken,
+        S::LatTokenStrict,
+        S::LonTokenStrict,
     ];
 
     /// Its number in the shader, `SOURCE_…`.
@@ -148,8 +160,8 @@ impl Source {
     pub fn fields(self) -> Fields {
         let date = Fields::of(&[Field::Year, Field::Month, Field::Day, Field::DayOfYear]);
         match self {
-            S::LatDeg | S::LatTurns => Field::Lat.into(),
-            S::LonDeg | S::LonTurns => Field::Lon.into(),
+            S::LatDeg | S::LatTurns | S::LatToken | S::LatTokenStrict => Field::Lat.into(),
+            S::LonDeg | S::LonTurns | S::LonToken | S::LonTokenStrict => Field::Lon.into(),
             S::Year => Field::Year.into(),
             S::DayOfYear | S::MonthIndex => date,
             S::IsoWeek => date | Field::IsoWeek,
@@ -168,10 +180,24 @@ impl Source {
     pub(super) fn class(self) -> Class {
         match self {
             S::LatDeg | S::LonDeg | S::LatTurns | S::LonTurns => Class::Place,
+            S::LatToken | S::LonToken | S::LatTokenStrict | S::LonTokenStrict => Class::Place,
             S::Octaves | S::GsdM | S::WavelengthUm | S::GsdColumn | S::GsdRow => Class::Length,
             S::Column | S::Row | S::Frame | S::Channel | S::Position | S::Given(_) => Class::Other,
             _ => Class::Date,
         }
+    }
+
+    /// Whether it counts something; of [`Source::Given`], what lies below the point is cut off.
+    pub(super) fn is_whole(self) -> bool {
+        let token = matches!(self, S::Column | S::Row | S::Frame | S::Channel | S::Position | S::Given(_));
+        let date = matches!(self, S::Year | S::DayOfYear | S::MonthIndex | S::IsoWeek | S::Hour);
+        let place = matches!(self, S::LatToken | S::LonToken | S::LatTokenStrict | S::LonTokenStrict);
+        token || date || place
+    }
+
+    /// The whole number that a value stands for.
+    pub(super) fn whole(self, value: i64) -> i64 {
+        value >> self.bits()
     }
 
     /// Whether it depends on where a token lies.
@@ -193,6 +219,10 @@ impl Source {
             let angle = turns_from_degrees(sample.wide(field) as i64);
             sample.has(field).then_some(i64::from(angle) << 32)
         };
+        let quarters = |field, half, strict| {
+            let angle = sample.wide(field) as i64;
+            sample.has(field).then(|| number(quarter_token(angle, half, strict)))
+        };
         let length = |field, times: u32| {
             let value = u128::from(sample.wide(field)) * u128::from(times);
             (sample.has(field) && value < 1 << 51).then_some((value as i64) << (NUMBER_BITS - 32))
@@ -202,6 +232,10 @@ impl Source {
             S::LonDeg => degrees(Field::Lon),
             S::LatTurns => turns(Field::Lat),
             S::LonTurns => turns(Field::Lon),
+            S::LatToken => quarters(Field::Lat, 360, false),
+            S::LonToken => quarters(Field::Lon, 720, false),
+            S::LatTokenStrict => quarters(Field::Lat, 360, true),
+            S::LonTokenStrict => quarters(Field::Lon, 720, true),
             S::Year => sample.has(Field::Year).then(|| number(time.year)),
             S::DayOfYear => derived_day_of_year(time).map(number),
             S::MonthIndex => derived_month(time).map(|month| count((month as u32 - 1 + token.frame) % 12)),
@@ -233,6 +267,15 @@ impl Source {
 
 /// log2(10 · 2³²) in 2⁻³².
 const LOG2_TEN_METRES: i64 = (35 << 32) + 1_382_670_639;
+
+/// Quarters of a degree from −half, rounded half to even, of an angle in 2⁻⁴⁰ degrees; strict: 2·half + 1 for a −0.
+fn quarter_token(angle: i64, half: i32, strict: bool) -> i32 {
+    let raised = angle + (1 << 37);
+    let up = (raised >> 38) as i32;
+    let is_tie = raised & ((1 << 38) - 1) == 0;
+    let quarters = up - (up & i32::from(is_tie));
+    if strict && quarters == 0 && angle < 0 { 2 * half + 1 } else { quarters + half }
+}
 
 /// A finite number below 2¹⁹; everything else is missing.
 fn given_value(value: Option<f32>) -> Option<i64> {

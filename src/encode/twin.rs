@@ -2,7 +2,7 @@
 
 use super::scheme::{Given, Sample, Scheme};
 use super::source::Token;
-use super::{Axis, Layout, Plan, TokenGrid, Waves};
+use super::{Axis, Layout, Plan, Source, TokenGrid, Waves};
 use crate::gpu::reduce::Chunks;
 use crate::records::Records;
 use std::ops::Range;
@@ -44,7 +44,12 @@ impl Ready<'_> {
                 let scale = arena[self.layout.scale.start as usize..self.layout.scale.end as usize].first();
                 waves.encode(&input.sample, &input.token, input.given, scale.copied(), out).then_some(1)
             }
-            None => self.scheme.encode(&input.sample, &Given { constants: &self.constants, learned }, out),
+            None => {
+                let value = |source: Source| source.value(&input.sample, &input.token, input.given);
+                let number = self.scheme.source().and_then(value);
+                let given = Given { constants: &self.constants, learned, number };
+                self.scheme.encode(&input.sample, &given, out)
+            }
         };
         if known.is_none() && self.layout.is_learned() {
             out.copy_from_slice(&learned[..out.len()]);
@@ -135,7 +140,8 @@ pub fn arena_gradient(plan: &Plan, records: &Records, given: &[f32], de: &[f32])
                 let de = &de[index * features.len()..][block.features()];
                 let used = block.encode(&input, &arena, &mut features[block.features()]);
                 let has_table = !block.layout.table.is_empty();
-                let missing = (used.is_none() || has_table).then_some(0);
+                let shared = has_table && block.scheme.shares_missing();
+                let missing = (used.is_none() || shared).then_some(0);
                 for row in missing.into_iter().chain(used.filter(|_| has_table)) {
                     let at = block.layout.missing.start as usize + row as usize * de.len();
                     sums[at..at + de.len()].iter_mut().zip(de).for_each(|(sum, de)| *sum += de);

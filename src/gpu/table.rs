@@ -55,6 +55,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "encode/waves",
     "encode/schemes/id",
     "encode/schemes/place",
+    "encode/schemes/table",
     "gate/curve",
     "gate/weight",
     "lora/gates",

@@ -7,6 +7,7 @@ mod fourier;
 mod galileo;
 mod presto;
 mod satclip;
+mod terramind;
 mod tessera;
 mod torchspatial;
 
@@ -45,6 +46,7 @@ pub const TABLE: &[(&str, &str, Check)] = &[
     ("satclip", "sh_analytic", satclip::sh_analytic),
     ("satclip", "sh_closed", satclip::sh_closed),
     ("satclip", "wrap", satclip::wrap),
+    ("galileo", "apply_encodings", galileo::apply_encodings),
     ("galileo", "cartesian", galileo::cartesian),
     ("galileo", "month_table", galileo::month_table),
     ("galileo", "posemb1d", galileo::posemb1d),
@@ -53,6 +55,7 @@ pub const TABLE: &[(&str, &str, Check)] = &[
     ("presto", "month_seq", presto::month_seq),
     ("presto", "month_table", presto::month_table),
     ("presto", "posemb1d", presto::posemb1d),
+    ("terramind", "coords", terramind::coords),
     ("tessera", "doy_pe", tessera::doy_pe),
     ("tessera", "int8_row", tessera::int8_row),
     ("tessera", "int8_tensor", tessera::int8_tensor),
@@ -72,12 +75,10 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("clay", "posemb1d_wave"),
     ("clay", "posemb2d"),
     ("clay", "posemb2d_gsd"),
-    ("galileo", "apply_encodings"),
     ("geoclip", "equal_earth"),
     ("prithvi", "location"),
     ("prithvi", "posemb3d"),
     ("prithvi", "temporal"),
-    ("terramind", "coords"),
     ("terramind", "img_posemb2d"),
     ("terramind", "seq_posemb1d"),
     ("tessera", "learned_freq"),
@@ -122,7 +123,7 @@ pub fn encode_given(
     Ok(t.read(e))
 }
 
-/// As [`encode`], for the tokens of a grid, `[records, tokens, M]`.
+/// As [`encode`], for the tokens of a grid, `[samples, tokens, M]`.
 pub fn encode_tokens(
     gpu: &'static Gpu,
     plan: Plan,
@@ -131,10 +132,11 @@ pub fn encode_tokens(
     grid: TokenGrid,
     tokens: u32,
 ) -> Result<Vec<f32>> {
-    let samples = records.len() as u32;
+    let count = records.len() as u32;
+    let samples = count / grid.frame.count.checked_div(grid.frames_a_record).unwrap_or(1);
     let records = Records::from_records(records)?;
     let mut t = Tensors::new(gpu, crate::support::Layout::Separate);
-    let words = t.u32([RECORD_WORDS, 1, samples], records.words());
+    let words = t.u32([RECORD_WORDS, 1, count], records.words());
     let arena = t.f32([1, 1, plan.arena_len()], arena);
     let zeros = vec![0.0; samples as usize * tokens as usize * plan.width() as usize];
     let e = t.f32([samples, tokens, plan.width()], &zeros);

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::encode::scheme::per_turn;
-use crate::encode::{OP, Order, Source, Wave, Waves};
+use crate::encode::{Block, OP, Order, Plan, Source, Wave, Waves};
 
 /// Parts of Galileo's encodings (github.com/nasaharvest/galileo at 0f0b5b95).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,4 +113,49 @@ pub(super) fn unit_vector() -> Waves {
         .product(1.0, [lat.clone().cos(), lon.clone().cos()])
         .product(1.0, [lat.clone().cos(), lon])
         .product(1.0, [lat])
+}
+
+/// Galileo's kinds of tokens: what is added to each, in four quarters of its width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GalileoTokens {
+    /// `channel | position | month | space`.
+    SpaceTime,
+    /// `channel | 0 | 0 | space`.
+    Space,
+    /// `channel | position | month | 0`.
+    Time,
+    /// `channel | 0 | 0 | 0`, the location's token included.
+    Static,
+}
+
+impl GalileoTokens {
+    /// The plan of the vector that is added to tokens of `width`: a learned row for each of `channels` groups, then three
+    /// quarters that are not learned. Tokens tell their channel group by the grid's axis `channel`, their time by `frame`.
+    ///
+    /// # Errors
+    /// A width that is no multiple of 16; no channel; an impossible patch.
+    pub fn plan(self, width: u32, channels: u32, patch_px: f64) -> Result<Plan, Error> {
+        check_width(width, 16)?;
+        let width = width / 4;
+        let channel = Block::Table {
+            name: "galileo_channel",
+            source: Source::Channel,
+            first: 0,
+            rows: channels,
+            width,
+            validity: false,
+        };
+        let [position, month] = [Galileo::Position { width }, Galileo::Month { width }];
+        let space = Galileo::Space { width, patch_px };
+        let nothing = |width| Galileo::Nothing { width };
+        let rest = match self {
+            Self::SpaceTime => vec![position, month, space],
+            Self::Space => vec![nothing(2 * width), space],
+            Self::Time => vec![position, month, nothing(width)],
+            Self::Static => vec![nothing(3 * width)],
+        };
+        let blocks: Vec<_> = std::iter::once(channel).chain(rest.into_iter().map(Block::Galileo)).collect();
+        Plan::new(&blocks)
+    }
 }

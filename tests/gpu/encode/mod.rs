@@ -7,6 +7,7 @@ mod forward;
 mod harmonics;
 mod published;
 mod reference;
+mod tables;
 mod waves;
 
 use crate::support::*;
