@@ -39,8 +39,11 @@ pub(crate) use gpu::KERNELS;
 pub use harmonics::{Convention, PlaceGradient};
 pub use plan::{Block, IdTables, Layout, Plan};
 pub use scheme::Scale;
+pub use schemes::clay::Clay;
 pub use schemes::fourier::Fourier;
+pub use schemes::prithvi::Prithvi;
 pub use schemes::satclip::SatClip;
+pub use schemes::terramind::TerraMind;
 pub use schemes::torchspatial::{Radii, Spatial};
 pub use schemes::{Coordinate, Galileo, GalileoTokens, Presto, TerraMindCoordinate, Tessera, terramind_text};
 pub use source::Source;
@@ -154,6 +157,49 @@ impl Encoder {
         }
         check_overlap(OP, &used)?;
         gpu::forward(self, recorder, args)
+    }
+
+    /// One call: uploads records and an arena, encodes, submits, and reads `[S, M]` back.
+    ///
+    /// ```
+    /// use gtca::encode::{Block, Encoder, Plan};
+    /// use gtca::gpu::{Gpu, OpenOptions};
+    /// use gtca::records::{Record, Records};
+    /// # async fn f() -> Result<(), gtca::Error> {
+    /// let gpu = Gpu::open(&OpenOptions::default()).await?;
+    /// let encoder = Encoder::new(&gpu, Plan::new(&[Block::Season])?);
+    /// let records = Records::from_records(&[Record::new().date(2024, 2, 29)])?;
+    /// let e = encoder.encode(&gpu, &records, &encoder.plan().initial_arena()).await?;
+    /// assert_eq!(e.len(), encoder.plan().width() as usize);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// An arena of another length; as [`Encoder::forward`] and reading back.
+    pub async fn encode(
+        &self,
+        gpu: &Gpu,
+        records: &crate::records::Records,
+        arena: &[f32],
+    ) -> Result<Vec<f32>, Error> {
+        let (samples, width) = (records.len() as u32, self.plan.width());
+        if arena.len() != self.plan.arena_len() as usize {
+            let rule = format!("the plan has {} learned parameters", self.plan.arena_len());
+            return Err(Error::argument(OP, "arena", arena.len(), rule, "start from Plan::initial_arena"));
+        }
+        let words = gpu.upload("records", records.words());
+        let learned = gpu.upload("arena", arena);
+        let e = gpu.zeros("e", u64::from(samples) * u64::from(width) * 4);
+        let e = View::matrix(&e, samples, width);
+        let args = Forward {
+            records: View::matrix(&words, RECORD_WORDS, samples).of(Dtype::U32),
+            arena: View::vector(&learned, self.plan.arena_len()),
+            given: None,
+            e,
+            status: None,
+        };
+        gpu.run(|recorder| self.forward(recorder, &args))?;
+        gpu.read_f32(&e).await
     }
 
     /// Records the gradient of the arena. Sums over records run in chunks of 256 from record 0 (twice as many until

@@ -1,8 +1,11 @@
 //! Blocks, and the plan that they compile to.
 
 use super::scheme::{Scale, Scheme};
+use super::schemes::clay::{self, Clay};
 use super::schemes::fourier::{self, Fourier};
+use super::schemes::prithvi::{self, Prithvi};
 use super::schemes::satclip::{self, SatClip};
+use super::schemes::terramind::{self, TerraMind};
 use super::schemes::torchspatial::{self, Radii, Spatial};
 use super::schemes::{
     ClayScalars, Day, Galileo, Gsd, Id, Place, Presto, Published, Season, Table, TerraMindCoordinate,
@@ -65,6 +68,28 @@ pub enum Block {
     /// pair whose input is missing is (0, 0). Nothing is learned.
     ClayScalars {
         /// Whether a validity column follows (all four inputs known); upstream has none.
+        validity: bool,
+    },
+    /// An encoding of Clay v1.5 with wide columns; 0 where its number is missing.
+    Clay {
+        /// Which one.
+        encoding: Clay,
+        /// Whether a validity column follows; upstream has none.
+        validity: bool,
+    },
+    /// An encoding of Prithvi-EO-2.0; 0 where one of its numbers is missing (upstream leaves the term out for the whole
+    /// batch).
+    Prithvi {
+        /// Which one.
+        encoding: Prithvi,
+        /// Whether a validity column follows; upstream has none.
+        validity: bool,
+    },
+    /// A position encoding of TerraMind.
+    TerraMind {
+        /// Which one.
+        encoding: TerraMind,
+        /// Whether a validity column follows; upstream has none.
         validity: bool,
     },
     /// A location encoder of TorchSpatial, Space2Vec or Sphere2Vec; 0 where longitude or latitude is missing.
@@ -158,6 +183,9 @@ impl Block {
             Self::Gsd => Box::new(Gsd),
             Self::Id { field, rows, width } => Box::new(Id { field, rows, width }),
             Self::ClayScalars { validity } => Box::new(ClayScalars { validity }),
+            Self::Clay { encoding, validity } => clay::scheme(encoding, validity),
+            Self::Prithvi { encoding, validity } => prithvi::scheme(encoding, validity),
+            Self::TerraMind { encoding, validity } => terramind::scheme(encoding, validity),
             Self::Spatial { encoding, radii, validity } => torchspatial::scheme(encoding, radii, validity),
             Self::SatClip { encoding, validity } => satclip::scheme(encoding, validity),
             Self::Fourier { features, of, validity } => fourier::scheme(&features, of, validity),

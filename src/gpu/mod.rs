@@ -130,6 +130,27 @@ impl Gpu {
         self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gtca") })
     }
 
+    /// One call for scripts and tests: an encoder, the ops that `record` records into it, and its submission. Read the
+    /// outputs with [`Gpu::read_f32`].
+    ///
+    /// ```no_run
+    /// # use gtca::{gpu::*, linear::*};
+    /// # fn f(gpu: &Gpu, map: &Linear, args: &Forward<'_>) -> Result<(), gtca::Error> {
+    /// gpu.run(|recorder| map.forward(recorder, args))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// What `record` refuses (nothing is submitted then); a lost device.
+    pub fn run(
+        &self,
+        record: impl FnOnce(&mut Recorder<'_>) -> Result<(), Error>,
+    ) -> Result<wgpu::SubmissionIndex, Error> {
+        let mut commands = self.encoder();
+        record(&mut self.recorder(&mut commands))?;
+        self.submit(commands)
+    }
+
     /// Submits an encoder.
     pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex, Error> {
         self.check_alive()?;

@@ -6,6 +6,7 @@ mod codec;
 mod fourier;
 mod galileo;
 mod presto;
+mod prithvi;
 mod satclip;
 mod terramind;
 mod tessera;
@@ -32,30 +33,39 @@ pub type Check = fn(&'static Gpu, &Case<'_>) -> Result<Outcome>;
 pub const TABLE: &[(&str, &str, Check)] = &[
     ("alphaearth", "dequant_all", alphaearth::dequant_all),
     ("alphaearth", "roundtrip", alphaearth::roundtrip),
+    ("clay", "add_encodings", clay::add_encodings),
     ("clay", "latlon", clay::latlon),
     ("clay", "latlon_bounds", clay::latlon_bounds),
+    ("clay", "posemb1d_wave", clay::posemb1d_wave),
+    ("clay", "posemb2d", clay::posemb2d),
+    ("clay", "posemb2d_gsd", clay::posemb2d_gsd),
     ("clay", "time", clay::time),
+    ("galileo", "apply_encodings", galileo::apply_encodings),
+    ("galileo", "cartesian", galileo::cartesian),
+    ("galileo", "month_table", galileo::month_table),
+    ("galileo", "posemb1d", galileo::posemb1d),
+    ("galileo", "posemb2d_res", galileo::posemb2d_res),
     ("geoclip", "basic", fourier::basic),
     ("geoclip", "positional", fourier::positional),
     ("geoclip", "rff", fourier::geoclip_rff),
     ("gtloc", "rff", fourier::gtloc_rff),
     ("gtloc", "time_angles", fourier::time_angles),
+    ("presto", "cartesian", presto::cartesian),
+    ("presto", "month_seq", presto::month_seq),
+    ("presto", "month_table", presto::month_table),
+    ("presto", "posemb1d", presto::posemb1d),
+    ("prithvi", "location", prithvi::location),
+    ("prithvi", "posemb3d", prithvi::posemb3d),
+    ("prithvi", "temporal", prithvi::temporal),
     ("satclip", "cartesian3d", satclip::cartesian3d),
     ("satclip", "direct", satclip::direct),
     ("satclip", "multiscale", satclip::multiscale),
     ("satclip", "sh_analytic", satclip::sh_analytic),
     ("satclip", "sh_closed", satclip::sh_closed),
     ("satclip", "wrap", satclip::wrap),
-    ("galileo", "apply_encodings", galileo::apply_encodings),
-    ("galileo", "cartesian", galileo::cartesian),
-    ("galileo", "month_table", galileo::month_table),
-    ("galileo", "posemb1d", galileo::posemb1d),
-    ("galileo", "posemb2d_res", galileo::posemb2d_res),
-    ("presto", "cartesian", presto::cartesian),
-    ("presto", "month_seq", presto::month_seq),
-    ("presto", "month_table", presto::month_table),
-    ("presto", "posemb1d", presto::posemb1d),
     ("terramind", "coords", terramind::coords),
+    ("terramind", "img_posemb2d", terramind::img_posemb2d),
+    ("terramind", "seq_posemb1d", terramind::seq_posemb1d),
     ("tessera", "doy_pe", tessera::doy_pe),
     ("tessera", "int8_row", tessera::int8_row),
     ("tessera", "int8_tensor", tessera::int8_tensor),
@@ -70,20 +80,8 @@ pub const TABLE: &[(&str, &str, Check)] = &[
 pub const INFORMATIONAL: &[(&str, &str)] = &[("prithvi", "lowprec")];
 
 /// Groups whose encoder does not exist yet. A row moves from here to [`TABLE`].
-pub const NOT_YET: &[(&str, &str)] = &[
-    ("clay", "add_encodings"),
-    ("clay", "posemb1d_wave"),
-    ("clay", "posemb2d"),
-    ("clay", "posemb2d_gsd"),
-    ("geoclip", "equal_earth"),
-    ("prithvi", "location"),
-    ("prithvi", "posemb3d"),
-    ("prithvi", "temporal"),
-    ("terramind", "img_posemb2d"),
-    ("terramind", "seq_posemb1d"),
-    ("tessera", "learned_freq"),
-    ("torchspatial", "nerf"),
-];
+pub const NOT_YET: &[(&str, &str)] =
+    &[("geoclip", "equal_earth"), ("tessera", "learned_freq"), ("torchspatial", "nerf")];
 
 /// Pairs of numbers.
 pub fn pairs(values: &[f64]) -> impl Iterator<Item = [f64; 2]> + '_ {
@@ -134,15 +132,33 @@ pub fn encode_tokens(
 ) -> Result<Vec<f32>> {
     let count = records.len() as u32;
     let samples = count / grid.frame.count.checked_div(grid.frames_a_record).unwrap_or(1);
-    let records = Records::from_records(records)?;
+    let shape = [samples, tokens, plan.width()];
+    let zeros = vec![0.0; shape.iter().map(|&n| n as usize).product()];
+    add_to(gpu, plan, records, arena, &[], grid, (shape, &zeros))
+}
+
+/// Tokens with what a plan adds to them; `given` has as many numbers for each token.
+pub fn add_to(
+    gpu: &'static Gpu,
+    plan: Plan,
+    records: &[Record],
+    arena: &[f32],
+    given: &[f32],
+    grid: TokenGrid,
+    (shape, tokens): ([u32; 3], &[f32]),
+) -> Result<Vec<f32>> {
+    let columns = given.len() as u32 / (shape[0] * shape[1]).max(1);
+    let host = Records::from_records(records)?;
     let mut t = Tensors::new(gpu, crate::support::Layout::Separate);
-    let words = t.u32([RECORD_WORDS, 1, count], records.words());
+    let words = t.u32([RECORD_WORDS, 1, records.len() as u32], host.words());
     let arena = t.f32([1, 1, plan.arena_len()], arena);
-    let zeros = vec![0.0; samples as usize * tokens as usize * plan.width() as usize];
-    let e = t.f32([samples, tokens, plan.width()], &zeros);
+    let numbers = t.f32([shape[0], shape[1], columns], given);
+    let out = t.f32(shape, tokens);
     let encoder = Encoder::new(gpu, plan);
-    let (records, arena) = (t.view(words), t.view(arena));
-    let args = AddToTokens { records, arena, given: None, tokens: t.view(e), grid, status: None };
+    let given = (columns > 0).then(|| t.view(numbers));
+    let tokens = t.view(out);
+    let args =
+        AddToTokens { records: t.view(words), arena: t.view(arena), given, tokens, grid, status: None };
     t.run(|recorder| encoder.add_to_tokens(recorder, &args))?;
-    Ok(t.read(e))
+    Ok(t.read(out))
 }

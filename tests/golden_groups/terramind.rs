@@ -2,9 +2,12 @@
 
 use super::case::Case;
 use super::outcome::Outcome;
-use super::{Result, encode, lonlat_records, pairs};
-use gtca::encode::{Block, Coordinate, Plan, TerraMindCoordinate, terramind_text};
+use super::{Result, encode, encode_tokens, lonlat_records, pairs};
+use gtca::encode::{
+    Axis, Block, Coordinate, Plan, TerraMind, TerraMindCoordinate, TokenGrid, terramind_text,
+};
 use gtca::gpu::Gpu;
+use gtca::records::Record;
 
 /// The words must be the same, and so must the rows that the kernel takes, `-0.00` told from `0.00`.
 pub fn coords(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
@@ -29,4 +32,38 @@ pub fn coords(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
     let expected: Vec<_> =
         pairs(&quantised).flat_map(|[lat, lon]| [row(axes[0], lat), row(axes[1], lon)]).collect();
     Outcome::near(&rows, &expected, 0.0)
+}
+
+fn tokens(gpu: &'static Gpu, encoding: TerraMind, grid: TokenGrid, shape: [u32; 3]) -> Result<Vec<f32>> {
+    let plan = Plan::new(&[Block::TerraMind { encoding, validity: false }])?;
+    encode_tokens(gpu, plan, &[Record::new()], &[], grid, shape[1])
+}
+
+pub fn seq_posemb1d(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
+    let input = case.i32("in.len_dim")?;
+    let [length, width] = [input[0] as u32, input[1] as u32];
+    let grid = TokenGrid { frame: Axis { count: length, stride: 1 }, ..Default::default() };
+    let got = tokens(gpu, TerraMind::Sequence { width }, grid, [1, length, width])?;
+    Outcome::near(&got, &case.f64("out_f64")?, 1e-6)
+}
+
+/// Upstream gives f32 alone: ours is compared with the formula in f64, and upstream with ours within its own error.
+pub fn img_posemb2d(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
+    let input = case.i32("in.hwd")?;
+    let [height, across, width] = [0, 1, 2].map(|i| input[i] as u32);
+    let axis = |count, stride| Axis { count, stride };
+    let grid = TokenGrid { row: axis(across, height), column: axis(height, 1), ..Default::default() };
+    let got = tokens(gpu, TerraMind::Image { width }, grid, [1, height * across, width])?;
+    let n = width / 4;
+    let reference: Vec<f64> = (0..height * across)
+        .flat_map(|k| [k / height, k % height])
+        .flat_map(|p| {
+            let angle = move |i: u32| f64::from(p) * 1e4f64.powf(-f64::from(i) / f64::from(n));
+            (0..n).map(move |i| angle(i).sin()).chain((0..n).map(move |i| angle(i).cos()))
+        })
+        .collect();
+    // Upstream rounds each frequency and each angle to f32: 2⁻²³ of the largest angle, and its sine.
+    let theirs = f64::from(height.max(across)) * 2f64.powi(-23) + 1e-6;
+    let upstream = Outcome::near(&got, &case.f64("out_f32")?, theirs)?;
+    Ok(Outcome::near(&got, &reference, 1e-6)?.and(upstream))
 }

@@ -1,6 +1,6 @@
 //! One file per scheme.
 
-mod clay;
+pub(super) mod clay;
 mod day;
 pub(super) mod fourier;
 mod galileo;
@@ -8,11 +8,12 @@ mod gsd;
 mod id;
 mod place;
 mod presto;
+pub(super) mod prithvi;
 mod published;
 pub(super) mod satclip;
 mod season;
 mod table;
-mod terramind;
+pub(super) mod terramind;
 mod tessera;
 pub(super) mod torchspatial;
 mod year;

@@ -25,16 +25,25 @@ impl Scheme for Refused {
 }
 
 impl Published {
+    /// Waves with their scale, where they have one, or what is wrong with their parameters.
+    pub(in crate::encode) fn scaled(
+        name: &'static str,
+        validity: bool,
+        waves: Result<(Waves, Option<Scale>), Error>,
+    ) -> Box<dyn Scheme> {
+        match waves {
+            Ok((waves, scale)) => Box::new(Self { name, waves, validity, scale }),
+            Err(error) => Box::new(Refused(name, error)),
+        }
+    }
+
     /// Waves without a scale, or what is wrong with their parameters.
     pub(in crate::encode) fn checked(
         name: &'static str,
         validity: bool,
         waves: Result<Waves, Error>,
     ) -> Box<dyn Scheme> {
-        match waves {
-            Ok(waves) => Box::new(Self { name, waves, validity, scale: None }),
-            Err(error) => Box::new(Refused(name, error)),
-        }
+        Self::scaled(name, validity, waves.map(|waves| (waves, None)))
     }
 }
 

@@ -1,7 +1,9 @@
-//! TerraMind's coordinate tokens.
+//! TerraMind's coordinate tokens, and its fixed positions of tokens.
 
-use super::Table;
+use super::prithvi::{check_width, sinusoid};
+use super::{Published, Table};
 use crate::encode::Source;
+use crate::encode::scheme::Scheme;
 
 /// One of the two coordinate tokens of TerraMind (github.com/IBM/terratorch at 85467a9f): a learned row for each quarter
 /// of a degree, rounded half to even.
@@ -84,4 +86,37 @@ impl TerraMindCoordinate {
 pub fn terramind_text(lat_deg: f64, lon_deg: f64) -> String {
     let [lat, lon] = [lat_deg, lon_deg].map(|degrees| (4.0 * degrees).round_ties_even() / 4.0);
     format!("lat={lat:.2} lon={lon:.2}")
+}
+/// Position encodings of TerraMind (Jakubik et al., ICCV 2025).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TerraMind {
+    /// `PE(D, position)` of a sequence's tokens.
+    Sequence {
+        /// D, even.
+        width: u32,
+    },
+    /// `[PE(D/2, row) | PE(D/2, column)]` of an image's tokens. Upstream takes token k of an H × W grid to lie at row
+    /// ⌊k/H⌋, column k mod H: give the grid's row axis W steps of H tokens, its column axis H steps of one. The same as
+    /// row and column only where H = W.
+    Image {
+        /// D, a multiple of 4.
+        width: u32,
+    },
+}
+
+pub(in crate::encode) fn scheme(terramind: TerraMind, validity: bool) -> Box<dyn Scheme> {
+    const BASE: f64 = 1e4;
+    let (name, waves) = match terramind {
+        TerraMind::Sequence { width } => {
+            let waves = || sinusoid(width, Source::Position, BASE, 1.0);
+            ("terramind_sequence", check_width(width, 2).map(|()| waves()))
+        }
+        TerraMind::Image { width } => {
+            let half = |source| sinusoid(width / 2, source, BASE, 1.0);
+            let waves = || half(Source::Row).then(half(Source::Column));
+            ("terramind_image", check_width(width, 4).map(|()| waves()))
+        }
+    };
+    Published::checked(name, validity, waves)
 }
