@@ -1,11 +1,14 @@
 // The numbers that waves run on. Each is a 64-bit integer with 2^bits to its natural unit: 55 for angles in degrees,
-// 64 for turns, else 43; |number| stays below 2¹⁹ natural units. The importing kernel defines
+// 64 for turns, 56 for coordinates on a map or in space, else 43; |number| stays below 2¹⁹ natural units. The importing kernel defines
 //     fn given(column: u32, row: u32) -> f32          a column of the second view
-// and sets one of the flags PLACE, DATE, LENGTH and OTHER: some adapters run every case of a switch.
+// and sets one of the flags PLACE, MAP, DATE, LENGTH and OTHER: some adapters run every case of a switch.
 // Twin: src/encode/source.rs, bit-equal.
 
 #import common/log2
 #import common/phase
+#if MAP
+#import common/projection
+#endif
 #import encode/rows
 #import records/valid
 
@@ -37,6 +40,11 @@ const SOURCE_LAT_TOKEN = 24u;
 const SOURCE_LON_TOKEN = 25u;
 const SOURCE_LAT_TOKEN_STRICT = 26u;
 const SOURCE_LON_TOKEN_STRICT = 27u;
+const SOURCE_EQUAL_EARTH_X = 28u;
+const SOURCE_EQUAL_EARTH_Y = 29u;
+const SOURCE_UNIT_X = 30u;
+const SOURCE_UNIT_Y = 31u;
+const SOURCE_UNIT_Z = 32u;
 const SOURCE_GIVEN = 64u;
 
 // log2(10 · 2³²) in 2⁻³².
@@ -87,6 +95,22 @@ fn token_number(angle: Number, half: i32, strict: bool) -> Number {
     number.refused = angle.refused;
     return number;
 }
+
+#if MAP
+// A coordinate of the place on a map or in space, 56 bits to the unit.
+fn map_number(source: u32, claimed: u32, sample: u32) -> Number {
+    let lat = record_words64(LAT_WORD, sample);
+    let lon = record_words64(LON_WORD, sample);
+    let impossible = outside_degrees(LAT_BIT, lat, 90u) | outside_degrees(LON_BIT, lon, 180u);
+    let map = equal_earth(lat, lon);
+    let unit = unit_vector(lat, lon);
+    var value = select(map.zw, map.xy, source == SOURCE_EQUAL_EARTH_X);
+    value = select(value, unit.x, source == SOURCE_UNIT_X);
+    value = select(value, unit.y, source == SOURCE_UNIT_Y);
+    value = select(value, unit.z, source == SOURCE_UNIT_Z);
+    return Number((claimed & ~impossible & PLACE_BITS) == PLACE_BITS, (claimed & impossible) != 0u, value);
+}
+#endif
 
 // length · times, where it stays below 2¹⁹ units.
 fn length_number(claimed: u32, bit: u32, length: vec2<u32>, times: u32) -> Number {
@@ -143,6 +167,11 @@ fn source_number(source: u32, sample: u32, row: u32, token: Token, claimed: u32,
         case SOURCE_LON_TOKEN: { return token_number(lon_number(claimed, sample, false), 720, false); }
         case SOURCE_LAT_TOKEN_STRICT: { return token_number(lat_number(claimed, sample, false), 360, true); }
         case SOURCE_LON_TOKEN_STRICT: { return token_number(lon_number(claimed, sample, false), 720, true); }
+#endif
+#if MAP
+        case SOURCE_EQUAL_EARTH_X, SOURCE_EQUAL_EARTH_Y, SOURCE_UNIT_X, SOURCE_UNIT_Y, SOURCE_UNIT_Z: {
+            return map_number(source, claimed, sample);
+        }
 #endif
 #if DATE
         case SOURCE_YEAR: { return whole_number(has_fields(time, YEAR_BIT), time.year); }

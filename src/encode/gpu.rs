@@ -27,10 +27,12 @@ static NUMBERS: Kernel = Kernel {
     params_bytes: size_of::<ForwardParams>(),
     flags: &[
         &["PLACE"],
+        &["MAP"],
         &["DATE"],
         &["LENGTH"],
         &["OTHER"],
         &["PLACE", "TOKENS"],
+        &["MAP", "TOKENS"],
         &["DATE", "TOKENS"],
         &["LENGTH", "TOKENS"],
         &["OTHER", "TOKENS"],

@@ -117,6 +117,13 @@ pub enum Block {
         /// Whether a validity column follows; upstream has none.
         validity: bool,
     },
+    /// GeoCLIP's Equal Earth coordinates (Šavrič et al., 2019), which its [`Block::Fourier`] features read as
+    /// [`Source::EqualEarthX`] and [`Source::EqualEarthY`], exact in 64 bits. A seam at ±180°, and at a pole x still tells
+    /// longitudes apart.
+    EqualEarth {
+        /// Whether a validity column follows; upstream has none.
+        validity: bool,
+    },
     /// GT-Loc's angles of month and time of day in radians, from −π; local time. Not periodic as they stand: upstream feeds
     /// them to [`Block::Fourier`], so that New Year is a seam.
     TimeAngles {
@@ -189,6 +196,9 @@ impl Block {
             Self::Spatial { encoding, radii, validity } => torchspatial::scheme(encoding, radii, validity),
             Self::SatClip { encoding, validity } => satclip::scheme(encoding, validity),
             Self::Fourier { features, of, validity } => fourier::scheme(&features, of, validity),
+            Self::EqualEarth { validity } => {
+                Published::checked("equal_earth", validity, Ok(fourier::equal_earth()))
+            }
             Self::TimeAngles { validity } => {
                 Published::checked("time_angles", validity, Ok(fourier::time_angles()))
             }

@@ -5,6 +5,7 @@ use crate::common::calendar::{date_of_year_day, shift_days};
 use crate::common::fixed64::i64_from_f32;
 use crate::common::log2::log2_fixed;
 use crate::common::phase::turns_from_degrees;
+use crate::common::projection::{equal_earth, unit_vector};
 use crate::common::season::{
     day_phase, derived_day_of_year, derived_hour, derived_iso_week, derived_month, season_phase, year_phase,
 };
@@ -72,6 +73,16 @@ pub enum Source {
     LatTokenStrict,
     /// As [`Source::LonToken`], but 1441 where a negative angle rounds to 0.
     LonTokenStrict,
+    /// x of the Equal Earth map, scaled to ±1 as GeoCLIP does.
+    EqualEarthX,
+    /// y of the Equal Earth map, in x's scale.
+    EqualEarthY,
+    /// cos lat cos lon.
+    UnitX,
+    /// cos lat sin lon.
+    UnitY,
+    /// sin lat.
+    UnitZ,
     /// Column j (0..=7) of the view `given`, |value| < 2¹⁹.
     Given(u32),
 }
@@ -92,14 +103,20 @@ pub(super) struct Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
     Place,
+    Map,
     Date,
     Length,
     Other,
 }
 
 impl Class {
-    pub(super) const ALL: [(Self, &'static str); 4] =
-        [(Self::Place, "PLACE"), (Self::Date, "DATE"), (Self::Length, "LENGTH"), (Self::Other, "OTHER")];
+    pub(super) const ALL: [(Self, &'static str); 5] = [
+        (Self::Place, "PLACE"),
+        (Self::Map, "MAP"),
+        (Self::Date, "DATE"),
+        (Self::Length, "LENGTH"),
+        (Self::Other, "OTHER"),
+    ];
 }
 
 /// [`Source::Given`] starts at this code.
@@ -108,7 +125,7 @@ const GIVEN: u32 = 64;
 const NUMBER_BITS: u32 = 43;
 
 impl Source {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 33] = [
         S::LatDeg,
         S::LonDeg,
         S::Year,
@@ -137,6 +154,11 @@ impl Source {
         S::LonToken,
         S::LatTokenStrict,
         S::LonTokenStrict,
+        S::EqualEarthX,
+        S::EqualEarthY,
+        S::UnitX,
+        S::UnitY,
+        S::UnitZ,
     ];
 
     /// Its number in the shader, `SOURCE_…`.
@@ -152,6 +174,7 @@ impl Source {
         match self {
             S::SeasonTurns | S::DayTurns | S::LatTurns | S::LonTurns => 64,
             S::LatDeg | S::LonDeg => 55,
+            S::EqualEarthX | S::EqualEarthY | S::UnitX | S::UnitY | S::UnitZ => 56,
             _ => NUMBER_BITS,
         }
     }
@@ -162,6 +185,7 @@ impl Source {
         match self {
             S::LatDeg | S::LatTurns | S::LatToken | S::LatTokenStrict => Field::Lat.into(),
             S::LonDeg | S::LonTurns | S::LonToken | S::LonTokenStrict => Field::Lon.into(),
+            S::EqualEarthX | S::EqualEarthY | S::UnitX | S::UnitY | S::UnitZ => Fields::PLACE,
             S::Year => Field::Year.into(),
             S::DayOfYear | S::MonthIndex => date,
             S::IsoWeek => date | Field::IsoWeek,
@@ -181,6 +205,7 @@ impl Source {
         match self {
             S::LatDeg | S::LonDeg | S::LatTurns | S::LonTurns => Class::Place,
             S::LatToken | S::LonToken | S::LatTokenStrict | S::LonTokenStrict => Class::Place,
+            S::EqualEarthX | S::EqualEarthY | S::UnitX | S::UnitY | S::UnitZ => Class::Map,
             S::Octaves | S::GsdM | S::WavelengthUm | S::GsdColumn | S::GsdRow => Class::Length,
             S::Column | S::Row | S::Frame | S::Channel | S::Position | S::Given(_) => Class::Other,
             _ => Class::Date,
@@ -223,6 +248,10 @@ impl Source {
             let angle = sample.wide(field) as i64;
             sample.has(field).then(|| number(quarter_token(angle, half, strict)))
         };
+        let place = || {
+            let angle = |field| sample.wide(field) as i64;
+            sample.has(Fields::PLACE).then(|| (angle(Field::Lat), angle(Field::Lon)))
+        };
         let length = |field, times: u32| {
             let value = u128::from(sample.wide(field)) * u128::from(times);
             (sample.has(field) && value < 1 << 51).then_some((value as i64) << (NUMBER_BITS - 32))
@@ -230,6 +259,11 @@ impl Source {
         match self {
             S::LatDeg => degrees(Field::Lat),
             S::LonDeg => degrees(Field::Lon),
+            S::EqualEarthX => place().map(|(lat, lon)| equal_earth(lat, lon)[0]),
+            S::EqualEarthY => place().map(|(lat, lon)| equal_earth(lat, lon)[1]),
+            S::UnitX => place().map(|(lat, lon)| unit_vector(lat, lon)[0]),
+            S::UnitY => place().map(|(lat, lon)| unit_vector(lat, lon)[1]),
+            S::UnitZ => place().map(|(lat, lon)| unit_vector(lat, lon)[2]),
             S::LatTurns => turns(Field::Lat),
             S::LonTurns => turns(Field::Lon),
             S::LatToken => quarters(Field::Lat, 360, false),

@@ -49,6 +49,7 @@ pub const FLAGS: &[&str] = &[
     "GRADIENT",
     "HARMONICS",
     "LENGTH",
+    "MAP",
     "OTHER",
     "PAIRS",
     "PER_ROW",

@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::outcome::Outcome;
-use super::{Result, encode, encode_given};
+use super::{Result, encode, encode_given, pairs};
 use gtca::encode::{Block, Fourier, Plan, Source};
 use gtca::gpu::Gpu;
 use gtca::records::Record;
@@ -70,5 +70,13 @@ pub fn time_angles(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
     };
     let records: Vec<Record> = times.chunks_exact(5).map(record).collect();
     let e = encode(gpu, Plan::new(&[Block::TimeAngles { validity: false }])?, &records, &[])?;
+    Outcome::near(&e, &case.f64("out_f64")?, 1e-6)
+}
+
+pub fn equal_earth(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
+    let latlon = case.f64("in.latlon_deg")?;
+    let records: Vec<Record> =
+        pairs(&latlon).map(|[lat, lon]| Record::new().lat_deg(lat).lon_deg(lon)).collect();
+    let e = encode(gpu, Plan::new(&[Block::EqualEarth { validity: false }])?, &records, &[])?;
     Outcome::near(&e, &case.f64("out_f64")?, 1e-6)
 }

@@ -46,6 +46,7 @@ pub const TABLE: &[(&str, &str, Check)] = &[
     ("galileo", "posemb1d", galileo::posemb1d),
     ("galileo", "posemb2d_res", galileo::posemb2d_res),
     ("geoclip", "basic", fourier::basic),
+    ("geoclip", "equal_earth", fourier::equal_earth),
     ("geoclip", "positional", fourier::positional),
     ("geoclip", "rff", fourier::geoclip_rff),
     ("gtloc", "rff", fourier::gtloc_rff),
@@ -71,6 +72,7 @@ pub const TABLE: &[(&str, &str, Check)] = &[
     ("tessera", "int8_tensor", tessera::int8_tensor),
     ("torchspatial", "case", torchspatial::case),
     ("torchspatial", "dft", torchspatial::dft),
+    ("torchspatial", "nerf", torchspatial::nerf),
     ("torchspatial", "rff", torchspatial::rff),
     ("torchspatial", "wrap", torchspatial::wrap),
     ("torchspatial", "xyz", torchspatial::xyz),
@@ -80,8 +82,7 @@ pub const TABLE: &[(&str, &str, Check)] = &[
 pub const INFORMATIONAL: &[(&str, &str)] = &[("prithvi", "lowprec")];
 
 /// Groups whose encoder does not exist yet. A row moves from here to [`TABLE`].
-pub const NOT_YET: &[(&str, &str)] =
-    &[("geoclip", "equal_earth"), ("tessera", "learned_freq"), ("torchspatial", "nerf")];
+pub const NOT_YET: &[(&str, &str)] = &[("tessera", "learned_freq")];
 
 /// Pairs of numbers.
 pub fn pairs(values: &[f64]) -> impl Iterator<Item = [f64; 2]> + '_ {

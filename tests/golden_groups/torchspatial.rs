@@ -86,3 +86,8 @@ pub fn rff(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
     let theirs = 4.0 * 2f64.powi(-24) * largest.fold(0.0, f64::max) + 1e-6;
     Ok(ours.and(Outcome::near(&e, &case.f64("out_f32")?, theirs)?))
 }
+
+pub fn nerf(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
+    let radii = Radii { count: case.i32("in.F")?[0] as u32, min: 1.0, max: 1.0 };
+    compare(gpu, case, Block::Spatial { encoding: Spatial::Nerf, radii, validity: false }, 1e-6)
+}

@@ -96,6 +96,11 @@ pub(in crate::encode) fn scheme(fourier: &Fourier, of: [Source; 2], validity: bo
     Published::checked("fourier", validity, check(fourier).map(|()| waves(fourier, of)))
 }
 
+/// GeoCLIP's Equal Earth coordinates, x from longitude, y from latitude, x within ±1.
+pub(in crate::encode) fn equal_earth() -> Waves {
+    Waves::new().linear(Source::EqualEarthX, 1.0, 0.0).linear(Source::EqualEarthY, 1.0, 0.0)
+}
+
 /// GT-Loc's angles: `θ = 2π (365 (month − 1) + 12 (day − 1)) / 4380 − π`, `φ = 2π second / 86,400 − π`.
 pub(in crate::encode) fn time_angles() -> Waves {
     let months = Waves::new().linear(Source::LocalMonthPart, TAU / 4380.0, -PI);

@@ -73,6 +73,9 @@ pub enum Spatial {
     Dfs,
     /// `cos β cos λ, cos β sin λ, sin β`. Continuous everywhere.
     Xyz,
+    /// xyz times `π·2^k`, k = 0..F, F the count of [`Radii`]: sines of all x, then y, then z; then cosines. 6F columns.
+    /// Continuous everywhere.
+    Nerf,
     /// `sin λ, sin 2β, cos λ, cos 2β`: the poles coincide.
     Wrap,
 }
@@ -156,6 +159,11 @@ pub(in crate::encode) fn waves(encoding: Spatial, radii: &Radii) -> Waves {
             let cos_y = y.clone().cos();
             columns([vec![cos_y.clone(), x.clone().cos()], vec![cos_y, x], vec![y]])
         }
+        Spatial::Nerf => {
+            let of = |source| (0..radii.count as i32).map(move |k| Wave::new(source, 2f64.powi(k - 1)));
+            let sines = [Source::UnitX, Source::UnitY, Source::UnitZ].into_iter().flat_map(of);
+            columns(sines.clone().chain(sines.map(Wave::cos)).map(|wave| vec![wave]))
+        }
         Spatial::Wrap => {
             let (x, y) = (lon(1.0, DEGREES), lat(2.0, DEGREES));
             columns([vec![x.clone()], vec![y.clone()], vec![x.cos()], vec![y.cos()]])
@@ -174,6 +182,7 @@ pub(in crate::encode) fn scheme(encoding: Spatial, radii: Radii, validity: bool)
         Spatial::SphereMPlus | Spatial::SphereMPlusOfSphere2Vec => "sphere_m_plus",
         Spatial::Dfs => "dfs",
         Spatial::Xyz => "xyz",
+        Spatial::Nerf => "nerf",
         Spatial::Wrap => "wrap",
     };
     Published::checked(name, validity, radii.check().map(|()| waves(encoding, &radii)))
