@@ -6,6 +6,7 @@ const OPCODE_PLACE = 0u;
 const OPCODE_ID = 1u;
 const OPCODE_WAVES = 2u;
 const OPCODE_TABLE = 3u;
+const OPCODE_FREQUENCIES = 4u;
 
 const HEADER_WORDS = 12u;
 const NONE = 0xffffffffu;
@@ -21,7 +22,7 @@ struct Block {
     fields: u32,     // validity bits of the fields that it reads
     constants: u32,  // where the scheme's constants start in the plan
     selector: u32,   // row of the backward's selectors; NONE where there is no missing vector
-    scale: u32,      // arena offset of the learned scale; NONE: there is none
+    scale: u32,      // arena offset of the learned scale or frequencies; NONE: there are none
     index: u32,      // among the plan's blocks
 }
 

@@ -14,6 +14,7 @@
 
 #import common/view
 #import encode/rows
+#import encode/schemes/frequencies
 #import encode/schemes/id
 #import encode/schemes/place
 #import encode/schemes/table
@@ -106,6 +107,7 @@ fn main(
         case OPCODE_PLACE: { outcome = encode_place(block, input.sample, at); }
         case OPCODE_ID: { outcome = encode_id(block, input.sample, at); }
         case OPCODE_TABLE: { outcome = encode_table(block, row, at); }
+        case OPCODE_FREQUENCIES: { outcome = encode_frequencies(block, row, at); }
         case OPCODE_WAVES: { outcome = encode_waves(block, row, at); }
         default: {}
     }

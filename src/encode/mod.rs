@@ -11,6 +11,7 @@
 //! | [`Block::Id`] | `missing + table[id]` | `…/id.wgsl` | `…/id.rs` |
 //! | [`Block::ClayScalars`] | `sin, cos` of week/52, hour/24, lat, lon | `…/clay.wgsl` | `…/clay.rs` |
 //! | [`Block::Table`], [`Block::TerraMindCoordinate`], [`Block::SkySenseCalendar`] | `table[number − first]` | `…/table.wgsl` | `…/table.rs` |
+//! | [`Block::TesseraFrequencies`] | `sin, cos(2π f_j d/365 + φ)`, f and φ learned | `…/frequencies.wgsl` | `…/frequencies.rs` |
 //! | [`Block::Galileo`], [`Block::Presto`], [`Block::Tessera`] | see [`Galileo`], [`Presto`], [`Tessera`] | `encode/waves.wgsl` | `src/encode/waves.rs` |
 //!
 //! Forward: `shaders/encode/forward.wgsl`, twin [`twin::forward`]. Backward: `shaders/encode/arena_gradient.wgsl`, then
@@ -220,6 +221,16 @@ impl Encoder {
                 "of tokens",
                 rule,
                 "sum such a table's gradient from that of the tokens",
+            ));
+        }
+        if self.plan.learns_frequencies() {
+            let rule = "frequencies have no gradient";
+            return Err(Error::argument(
+                OP,
+                "plan",
+                "with frequencies",
+                rule,
+                "encode them by a plan of their own",
             ));
         }
         let samples = args.de.rows();

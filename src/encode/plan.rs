@@ -1,6 +1,6 @@
 //! Blocks, and the plan that they compile to.
 
-use super::scheme::{Scale, Scheme};
+use super::scheme::Scheme;
 use super::schemes::clay::{self, Clay};
 use super::schemes::fourier::{self, Fourier};
 use super::schemes::prithvi::{self, Prithvi};
@@ -8,8 +8,8 @@ use super::schemes::satclip::{self, SatClip};
 use super::schemes::terramind::{self, TerraMind};
 use super::schemes::torchspatial::{self, Radii, Spatial};
 use super::schemes::{
-    ClayScalars, Day, Galileo, Gsd, Id, Place, Presto, Published, Season, Table, TerraMindCoordinate,
-    Tessera, Year,
+    ClayScalars, Day, Frequencies, Galileo, Gsd, Id, Place, Presto, Published, Season, Table,
+    TerraMindCoordinate, Tessera, Year,
 };
 use super::source::Source;
 use super::waves::{Kind, Waves};
@@ -157,6 +157,17 @@ pub enum Block {
         /// Features.
         width: u32,
     },
+    /// Tessera's learned frequencies: `sin(2π f_j d/365 + φ_j)`, j = 0..count, then `cos(2π f_j d/365 + φ_(count + j))`, of
+    /// day d; 0 where it is missing. Upstream maps them on by a linear layer ([`crate::linear`]). The arena holds f
+    /// (turns a year, |f| < 1,024, initially a geometric row from 1 to 365), then φ (radians, initially 0). Phases are exact,
+    /// so that only the sine is rounded; day 366 lies in the next turn. No gradient of f and φ yet: the backward refuses
+    /// such a plan.
+    TesseraFrequencies {
+        /// Days: [`Source::DayOfYear`], or [`Source::Given`] for days that no record holds.
+        source: Source,
+        /// Frequencies; two columns each.
+        count: u32,
+    },
     /// A coordinate token of TerraMind.
     TerraMindCoordinate(TerraMindCoordinate),
     /// A part of Galileo's encodings. Nothing is learned; a missing input makes the whole block 0.
@@ -209,6 +220,7 @@ impl Block {
                 let (name, source) = ("skysense_calendar", Source::DayOfYear);
                 Box::new(Table { name, source, first: 1, rows: 366, width, validity: false })
             }
+            Self::TesseraFrequencies { source, count } => Box::new(Frequencies { source, count }),
             Self::TerraMindCoordinate(coordinate) => Box::new(coordinate.table()),
             Self::Galileo(part) => Published::checked(part.name(), false, part.checked()),
             Self::Presto(part) => Published::checked(part.name(), false, part.checked()),
@@ -260,7 +272,7 @@ pub struct Layout {
     pub missing: Range<u32>,
     /// Its table in the arena, `[rows, features]`, after the missing vector; empty where there is none.
     pub table: Range<u32>,
-    /// Its learned scale in the arena, after the table; empty where there is none.
+    /// Its learned scale in the arena, after the table, or its frequencies and phases; empty where there are none.
     pub scale: Range<u32>,
 }
 
@@ -333,8 +345,8 @@ impl Plan {
             column += width + u64::from(scheme.has_validity());
             let missing = if scheme.is_learned() { width } else { 0 };
             let table = width * u64::from(scheme.table_rows());
-            let scaled = u64::from(matches!(scheme.scale(), Some(Scale::Learned(_))));
-            let parameters = arena + missing + table + scaled;
+            let own = scheme.own_parameters().len() as u64;
+            let parameters = arena + missing + table + own;
             if column > 59_999 || parameters > 1 << 26 {
                 let value = format!("{column} columns and {parameters} parameters");
                 let rule = "a plan has at most 59,999 columns and 2^26 learned parameters";
@@ -343,7 +355,7 @@ impl Plan {
             let at = arena as u32;
             let missing = at..at + missing as u32;
             let table = missing.end..missing.end + table as u32;
-            let scale = table.end..table.end + scaled as u32;
+            let scale = table.end..table.end + own as u32;
             arena = scale.end.into();
             layouts.push(Layout { block: block.clone(), features, validity, missing, table, scale });
         }
@@ -405,11 +417,12 @@ impl Plan {
         self.arena_len
     }
 
-    /// Their initial values: 0, and what each learned scale names.
+    /// Their initial values: 0, what each learned scale names, and the frequencies that upstream starts from.
     pub fn initial_arena(&self) -> Vec<f32> {
         let mut arena = vec![0.0; self.arena_len as usize];
         for layout in self.layouts.iter().filter(|layout| !layout.scale.is_empty()) {
-            arena[layout.scale.start as usize] = layout.block.scheme().scale().map_or(1.0, Scale::value);
+            arena[layout.scale.start as usize..layout.scale.end as usize]
+                .copy_from_slice(&layout.block.scheme().own_parameters());
         }
         arena
     }
@@ -430,6 +443,11 @@ impl Plan {
             let scheme = layout.block.scheme();
             scheme.waves().map(|waves| waves.sources()).unwrap_or_default().into_iter().chain(scheme.source())
         })
+    }
+
+    /// Whether some block learns frequencies.
+    pub(super) fn learns_frequencies(&self) -> bool {
+        self.layouts.iter().any(|layout| matches!(layout.block, Block::TesseraFrequencies { .. }))
     }
 
     /// Where each block lies.
@@ -571,7 +589,7 @@ impl Plan {
 mod tests {
     use super::*;
 
-    const EVERY: [Block; 9] = [
+    const EVERY: [Block; 10] = [
         Block::Place { degree: 3 },
         Block::Harmonics { degree: 2, convention: Convention::SatClip, validity: false },
         Block::Season,
@@ -580,6 +598,7 @@ mod tests {
         Block::Gsd,
         Block::Id { field: Field::Tile, rows: 5, width: 3 },
         Block::ClayScalars { validity: true },
+        Block::TesseraFrequencies { source: Source::DayOfYear, count: 3 },
         Block::Table { name: "table", source: Source::Hour, first: 0, rows: 24, width: 2, validity: true },
     ];
 
@@ -590,6 +609,7 @@ mod tests {
         for block in EVERY {
             let name = match block.name() {
                 "table" => "table",
+                "frequencies" => "frequencies",
                 "tile" => "id",
                 "place" | "harmonics" => "place",
                 _ => "waves",

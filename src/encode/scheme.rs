@@ -48,6 +48,8 @@ pub(super) struct Given<'a> {
     pub constants: &'a [f32],
     /// The missing vector, and the table after it.
     pub learned: &'a [f32],
+    /// [`Scheme::own_parameters`], as they are learned.
+    pub own: &'a [f32],
     /// [`Scheme::source`] of this row, where it is known.
     pub number: Option<i64>,
 }
@@ -134,6 +136,15 @@ pub(super) trait Scheme {
     /// Rows of its learned table.
     fn table_rows(&self) -> u32 {
         0
+    }
+
+    /// Initial values of learned parameters that are neither a missing vector nor a table: its scale, or what its
+    /// features need.
+    fn own_parameters(&self) -> Vec<f32> {
+        match self.scale() {
+            Some(Scale::Learned(initial)) => vec![initial],
+            _ => Vec::new(),
+        }
     }
 
     /// The learned scale of all its waves.

@@ -47,7 +47,8 @@ impl Ready<'_> {
             None => {
                 let value = |source: Source| source.value(&input.sample, &input.token, input.given);
                 let number = self.scheme.source().and_then(value);
-                let given = Given { constants: &self.constants, learned, number };
+                let own = &arena[self.layout.scale.start as usize..self.layout.scale.end as usize];
+                let given = Given { constants: &self.constants, learned, own, number };
                 self.scheme.encode(&input.sample, &given, out)
             }
         };

@@ -53,6 +53,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "encode/scheme",
     "encode/source",
     "encode/waves",
+    "encode/schemes/frequencies",
     "encode/schemes/id",
     "encode/schemes/place",
     "encode/schemes/table",

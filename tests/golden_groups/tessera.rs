@@ -8,6 +8,7 @@ use gtca::encode::codec::{
 };
 use gtca::encode::{Block, Plan, Source, Tessera as Encoding};
 use gtca::gpu::Gpu;
+use gtca::linear::{Forward, Linear, LinearDesc};
 use gtca::records::Record;
 
 /// Codes and scales must be the same, and what the codes give back.
@@ -75,4 +76,28 @@ pub fn doy_pe(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
         }
     }
     Outcome::near(&e, &case.f64("out_f64")?, 1e-6)
+}
+
+/// Frequencies and phases, then upstream's linear layer by our own.
+pub fn learned_freq(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
+    let (days, frequencies) = (case.f32("in.doy")?, case.f32("in.freqs")?);
+    let (count, rows) = (frequencies.len(), days.len() as u32);
+    // Upstream has as many phases as outputs, and uses the first two a frequency.
+    let phases = &case.f32("in.phase")?[..2 * count];
+    let plan = Plan::new(&[Block::TesseraFrequencies { source: Source::Given(0), count: count as u32 }])?;
+    let nobody = vec![Record::new(); days.len()];
+    let arena = [&frequencies[..], phases].concat();
+    let waves = encode_given(gpu, plan, &nobody, &arena, &days)?;
+    let (weight, bias) = (case.f32("in.proj_weight")?, case.f32("in.proj_bias")?);
+    let (inputs, outputs) = (2 * count as u32, bias.len() as u32);
+    let linear = Linear::new(&LinearDesc { inputs, outputs, ..Default::default() })?;
+    let mut t = codec::tensors(gpu);
+    let x = t.f32([rows, 1, inputs], &waves);
+    let weight = t.f32([outputs, 1, inputs], &weight);
+    let bias = t.f32([1, 1, outputs], &bias);
+    let y = t.poisoned([rows, 1, outputs]);
+    let args =
+        Forward { x: t.view(x), weight: t.view(weight), bias: Some(t.view(bias)), pre: None, y: t.view(y) };
+    t.run(|recorder| linear.forward(recorder, &args))?;
+    Outcome::near(&t.read(y), &case.f64("out_f64")?, 1e-6)
 }

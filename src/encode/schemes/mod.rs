@@ -3,6 +3,7 @@
 pub(super) mod clay;
 mod day;
 pub(super) mod fourier;
+mod frequencies;
 mod galileo;
 mod gsd;
 mod id;
@@ -20,6 +21,7 @@ mod year;
 
 pub(super) use clay::ClayScalars;
 pub(super) use day::Day;
+pub(super) use frequencies::Frequencies;
 pub use galileo::{Galileo, GalileoTokens};
 pub(super) use gsd::Gsd;
 pub(super) use id::Id;

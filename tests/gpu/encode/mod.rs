@@ -4,6 +4,7 @@ mod backward;
 mod codec;
 mod continuity;
 mod forward;
+mod frequencies;
 mod harmonics;
 mod published;
 mod reference;
