@@ -5,7 +5,7 @@ use super::waves::Kind;
 use super::{AddToTokens, Axis, Backward, Encoder, Forward, OP, Plan, TokenGrid, harmonics};
 use crate::Error;
 use crate::gpu::reduce::{Chunks, sum_chunks};
-use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Rows, View};
+use crate::gpu::{Binding, Bound, Dispatch, Kernel, Mode, Recorder, Rows, View};
 use crate::records::RECORD_WORDS;
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
@@ -61,8 +61,25 @@ static ARENA_GRADIENT: Kernel = Kernel {
     when: "first stage of the arena's gradient, once a learned block",
 };
 
-pub(crate) const KERNELS: &[&Kernel] =
-    &[&FORWARD, &NUMBERS, &LADDERS, &ARENA_GRADIENT, &harmonics::HARMONICS, &harmonics::PLACE_GRADIENT];
+static SCALE_GRADIENT: Kernel = Kernel {
+    name: "encode/scale_gradient",
+    source: include_str!("../../shaders/encode/scale_gradient.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Read, Binding::Write],
+    params_bytes: size_of::<ForwardParams>(),
+    flags: &[&[]],
+    loop_bound: "four times the block's columns",
+    when: "first stage of a learned scale's gradient, once a block that has one",
+};
+
+pub(crate) const KERNELS: &[&Kernel] = &[
+    &FORWARD,
+    &NUMBERS,
+    &LADDERS,
+    &ARENA_GRADIENT,
+    &SCALE_GRADIENT,
+    &harmonics::HARMONICS,
+    &harmonics::PLACE_GRADIENT,
+];
 
 /// Scratch for the numbers of waves: so much stays in most caches.
 const MAX_NUMBER_BYTES: u64 = 16 << 20;
@@ -386,7 +403,8 @@ pub(super) fn backward(
     let chunks = Chunks::new(args.de.rows(), arena_len.into());
     let scratch = recorder.zeroed_scratch(OP, chunks.bytes(arena_len.into()))?;
     let partials = scratch.matrix(chunks.count, arena_len);
-    for range in recorder.gpu().row_chunks(OP, &[args.de], chunks.rows)? {
+    let ranges = recorder.gpu().row_chunks(OP, &[args.de], chunks.rows)?;
+    for range in ranges.into_iter().filter(|_| learned > 0) {
         let samples = range.end - range.start;
         let used = recorder.scratch(OP, u64::from(learned) * u64::from(samples) * 4)?;
         let used = used.matrix(learned, samples);
@@ -418,5 +436,52 @@ pub(super) fn backward(
             })?;
         }
     }
-    sum_chunks(recorder, &partials, chunks.count, &args.darena, args.mode, (1.0, None))
+    sum_chunks(recorder, &partials, chunks.count, &args.darena, args.mode, (1.0, None))?;
+    scale_gradients(encoder, recorder, args)
+}
+
+/// Adds the gradients of the learned scales to the arena's, which has 0 for them so far.
+fn scale_gradients(encoder: &Encoder, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let chunks = Chunks::new(args.de.rows(), 1);
+    let mut views = vec![args.de];
+    views.extend(args.given);
+    let ranges = recorder.gpu().row_chunks(OP, &views, chunks.rows)?;
+    let ranges = number_chunks(&encoder.plan, ranges, chunks.rows);
+    for (block, layout) in encoder.plan.headers().filter(|(_, layout)| !layout.scale.is_empty()) {
+        let scratch = recorder.scratch(OP, chunks.bytes(1))?;
+        let partials = scratch.matrix(chunks.count, 1);
+        for range in &ranges {
+            let records = args.records.columns(range.start, range.end - range.start);
+            let filled = chunks.of(range);
+            let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
+            let run = Run {
+                records,
+                arena: part,
+                given: args.given.map(|given| given.slice_rows(range.start, range.end)),
+                e: args.de.slice_rows(range.start, range.end).bind(alignment),
+                status: part,
+                rows: range.end - range.start,
+                tokens: 1,
+                grid: None,
+            };
+            let numbers = recorder.scratch(OP, number_bytes(&encoder.plan, run.rows))?;
+            let count = 2 * run.rows * (encoder.plan.numbers().len() as u32).max(1);
+            let numbers = numbers.vector(count).bind(alignment);
+            run.numbers(encoder, recorder, numbers)?;
+            let params = run.params(encoder, recorder, &(block..block + 1), chunks.rows);
+            recorder.dispatch(&Dispatch {
+                kernel: &SCALE_GRADIENT,
+                flags: &[],
+                params: bytemuck::bytes_of(&params),
+                knobs: &[],
+                storage: &[records.bind(alignment), encoder.words().bind(alignment), run.e, numbers, part],
+                groups: (filled.end - filled.start).into(),
+                iterations: encoder.plan.iterations() * u64::from(chunks.rows / 64) + 64,
+            })?;
+        }
+        let scale = args.darena.columns(layout.scale.start, 1);
+        sum_chunks(recorder, &partials, chunks.count, &scale, Mode::Accumulate, (1.0, None))?;
+    }
+    Ok(())
 }

@@ -203,7 +203,7 @@ impl Encoder {
         gpu.read_f32(&e).await
     }
 
-    /// Records the gradient of the arena. Sums over records run in chunks of 256 from record 0 (twice as many until
+    /// Records the gradient of the arena, learned scales included. Sums over records run in chunks of 256 from record 0 (twice as many until
     /// the partial sums fit 64 MiB), in order.
     ///
     /// # Errors

@@ -151,7 +151,36 @@ pub fn arena_gradient(plan: &Plan, records: &Records, given: &[f32], de: &[f32])
         }
         out.iter_mut().zip(&sums).for_each(|(total, sum)| *total += sum);
     }
+    for block in blocks.iter().filter(|block| !block.layout.scale.is_empty()) {
+        out[block.layout.scale.start as usize] = scale_gradient(block, plan, (records, given), de);
+    }
     out
+}
+
+/// Σ de · wave of one block, the wave without its amplitude; chunks, lanes and the tree over them as in the kernel, a row's
+/// columns in order.
+fn scale_gradient(block: &Ready<'_>, plan: &Plan, (records, given): (&Records, &[f32]), de: &[f32]) -> f32 {
+    let columns = given.len() / records.len().max(1);
+    let unscaled = vec![1.0; plan.arena_len() as usize];
+    let mut features = vec![0.0; block.layout.features.len()];
+    let chunk = Chunks::new(records.len() as u64, 1).rows as usize;
+    let mut total = 0.0;
+    for first in (0..records.len()).step_by(chunk) {
+        let mut lanes = [0.0f32; 64];
+        for index in first..records.len().min(first + chunk) {
+            let given = &given[index * columns..][..columns];
+            let input = Input { sample: Sample::new(records, index), token: Token::default(), given };
+            block.encode(&input, &unscaled, &mut features);
+            let de = &de[index * plan.width() as usize..][block.features()];
+            let lane = &mut lanes[(index - first) % 64];
+            *lane = features.iter().zip(de).fold(*lane, |sum, (wave, de)| de.mul_add(*wave, sum));
+        }
+        for half in [32, 16, 8, 4, 2, 1] {
+            (0..half).for_each(|lane| lanes[lane] += lanes[lane + half]);
+        }
+        total += lanes[0];
+    }
+    total
 }
 
 /// Gradient `[S, 2]` of latitudes and longitudes, per degree, through blocks of spherical harmonics, from `de: [S, M]`.

@@ -1,7 +1,7 @@
 //! Gradients of missing vectors and tables.
 
 use super::*;
-use gtca::encode::twin;
+use gtca::encode::{Prithvi, Scale, Source, twin};
 
 /// Whole records and ragged ones.
 fn ragged(samples: usize, seed: u64) -> Vec<Record> {
@@ -90,4 +90,78 @@ fn accumulation_adds_to_what_is_there() {
     };
     t.run(|recorder| Encoder::new(gpu, plan.clone()).backward(recorder, &args)).unwrap();
     assert_eq!(t.read(darena), [3.5, 0.25, 1.125]);
+}
+
+/// Two learned scales beside a table.
+fn scaled() -> Plan {
+    let scale = Scale::Learned(0.1);
+    let time = Prithvi::Time { of: [Source::Year, Source::DayOfYear], width: 8, scale };
+    let blocks = [
+        Block::Prithvi { encoding: time, validity: true },
+        Block::Id { field: Field::ClimateZone, rows: 31, width: 3 },
+        Block::Prithvi { encoding: Prithvi::Location { width: 32, scale }, validity: false },
+    ];
+    Plan::new(&blocks).unwrap()
+}
+
+/// The derivative by each scale in f64; the encoding is linear in it, so that differences are exact.
+fn scale_differences(batch: &Batch) -> Vec<f64> {
+    let half = |n: i32, p: f64| {
+        let angles = (0..n).map(move |i| p * 1e4f64.powf(-f64::from(i) / f64::from(n)));
+        angles.clone().map(f64::sin).chain(angles.map(f64::cos)).collect::<Vec<_>>()
+    };
+    let of_halves = |n: i32, values: Option<[f64; 2]>| {
+        values.map_or(vec![0.0; 4 * n as usize], |[a, b]| [half(n, a), half(n, b)].concat())
+    };
+    let objective = |scales: &[f64]| {
+        let mut sum = 0.0;
+        for (i, de) in batch.de.chunks_exact(batch.plan.width() as usize).enumerate() {
+            let record = batch.records.get(i);
+            let place = record.lat_deg.zip(record.lon_deg).map(|(lat, lon)| [lat, lon]);
+            let time = record.year.zip(record.day_of_year).map(|(year, day)| [year.into(), day.into()]);
+            let dot = |de: &[f32], wave: Vec<f64>| {
+                de.iter().zip(wave).map(|(&de, wave)| f64::from(de) * wave).sum::<f64>()
+            };
+            sum += scales[0] * dot(&de[..8], of_halves(2, time));
+            sum += scales[1] * dot(&de[13..], of_halves(8, place));
+        }
+        sum
+    };
+    central_differences(&[0.1, 0.1], 1e-3, objective)
+}
+
+/// A year and its day, or none, so that the reference needs no calendar.
+fn dated(samples: usize) -> Vec<Record> {
+    let date = |(i, record): (usize, &Record)| {
+        let mut record = with_subset(record, 0xf00 | (i % 7) << 8);
+        record.climate_zone = Some((i % 40) as u32);
+        if i % 5 != 0 {
+            (record.year, record.day_of_year) = (Some(1970 + (i % 60) as i32), Some(1 + (i % 365) as i32));
+        }
+        record
+    };
+    records(samples, 11).iter().enumerate().map(date).collect()
+}
+
+#[test]
+fn gradients_of_learned_scales_match_the_twin_and_central_differences() {
+    let Some(gpu) = gpu() else { return };
+    for layout in LAYOUTS {
+        for samples in [1, 63, 64, 65, 255, 256, 257, 700] {
+            let batch = Batch::of(scaled(), &dated(samples));
+            let got = batch.backward(gpu, layout);
+            let at =
+                batch.plan.layouts().iter().filter(|l| !l.scale.is_empty()).map(|l| l.scale.start as usize);
+            let scales: Vec<f32> = at.map(|at| got[at]).collect();
+            // A lane adds four rows of 32 columns, then come the tree and the chunks; a wave errs by 1e-7.
+            let total: f64 = batch.de.iter().map(|de| f64::from(de.abs())).sum();
+            let bound = sum_bound(4 * 32 + 6 + 3, total) + 1e-7 * total;
+            assert_near("scales", &scales, &scale_differences(&batch), bound);
+            let twin = twin::arena_gradient(&batch.plan, &batch.records, &[], &batch.de);
+            assert_near("twin", &got, &wide(&twin), bound);
+            for _ in 0..3 {
+                assert_same_bits("repeat", &got, &batch.backward(gpu, layout));
+            }
+        }
+    }
 }
