@@ -8,6 +8,7 @@ mod frequencies;
 mod harmonics;
 mod published;
 mod reference;
+mod systems;
 mod tables;
 mod waves;
 
