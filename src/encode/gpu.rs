@@ -268,8 +268,7 @@ impl<'a> Run<'a> {
         let blocks = encoder.plan.layouts().len() as u32;
         let Rows { start, sample_stride, row_stride, .. } = self.e.rows;
         let is_aligned = [start, sample_stride, row_stride].iter().all(|elements| elements % 4 == 0)
-            && self.e.offset.is_multiple_of(16)
-            && self.e.size.is_multiple_of(16);
+            && self.e.offset.is_multiple_of(16);
         let fours = if is_aligned { encoder.plan.fours() } else { 0 };
         if is_aligned {
             self.ladders(encoder, recorder, numbers)?;

@@ -286,6 +286,25 @@ impl<'a> View<'a> {
     }
 }
 
+impl View<'_> {
+    /// As [`Self::check_rows`], and rows lie at one even distance.
+    pub(crate) fn check_matrix(
+        &self,
+        op: &'static str,
+        argument: &'static str,
+        dtype: Dtype,
+        rows: u64,
+        width: u32,
+    ) -> Result<(), Error> {
+        self.check_rows(op, argument, dtype, rows, width)?;
+        if self.is_uniform() {
+            return Ok(());
+        }
+        let value = format!("{:?} with strides {}, {}", self.shape, self.sample_stride, self.row_stride);
+        Err(Error::argument(op, argument, value, "its rows lie at one distance", "copy it into a matrix"))
+    }
+}
+
 /// How a kernel finds a row of a view: the Rust side of `Rows` in `shaders/common/view.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]

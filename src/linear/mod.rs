@@ -144,7 +144,7 @@ impl Linear {
         let LinearDesc { inputs, outputs, activation } = self.desc;
         let rows = args.x.rows();
         args.x.check_rows(OP, "x", Dtype::F32, rows, inputs)?;
-        args.weight.check_rows(OP, "weight", Dtype::F32, outputs.into(), inputs)?;
+        args.weight.check_matrix(OP, "weight", Dtype::F32, outputs.into(), inputs)?;
         args.y.check_rows(OP, "y", Dtype::F32, rows, outputs)?;
         let mut used = vec![
             ("x", args.x, Access::Read),
@@ -205,7 +205,7 @@ impl Linear {
         let LinearDesc { inputs, outputs, .. } = self.desc;
         let rows = args.x.rows();
         args.x.check_rows(OP, "x", Dtype::F32, rows, inputs)?;
-        args.weight.check_rows(OP, "weight", Dtype::F32, outputs.into(), inputs)?;
+        args.weight.check_matrix(OP, "weight", Dtype::F32, outputs.into(), inputs)?;
         args.dy.check_rows(OP, "dy", Dtype::F32, rows, outputs)?;
         self.check_pre(args.pre.as_ref(), rows)?;
         let mut used = vec![

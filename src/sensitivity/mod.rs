@@ -201,7 +201,7 @@ impl Probe {
         args.lambda.check(OP, "lambda")?;
         args.base.check_rows(OP, "base", Dtype::F32, samples.into(), self.desc.classes)?;
         args.hidden.check_rows(OP, "hidden", Dtype::F32, samples.into(), rank)?;
-        args.map.check_rows(OP, "map", Dtype::F32, rank.into(), self.desc.classes)?;
+        args.map.check_matrix(OP, "map", Dtype::F32, rank.into(), self.desc.classes)?;
         args.true_gates.check_shape(OP, "true_gates", Dtype::F32, [1, samples, gate_width])?;
         args.gates.check_shape(OP, "gates", Dtype::F32, [count, samples, gate_width])?;
         let mut used = vec![

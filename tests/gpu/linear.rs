@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use gtca::common::reduce::column_sum;
+use gtca::gpu::View;
 use gtca::gpu::{Gpu, Mode};
 use gtca::linear::{Activation, Backward, Forward, Linear, LinearDesc, twin};
 
@@ -184,6 +185,8 @@ fn bad_arguments_are_refused_by_name() {
     let good = Forward { x: t.view(x), weight: t.view(w), bias: None, pre: None, y: t.view(y) };
     let message = |args: Forward<'_>| t.run(|recorder| op.forward(recorder, &args)).unwrap_err().to_string();
     assert!(message(Forward { weight: t.view(x), ..good }).contains("`weight`"));
+    let uneven = View { shape: [2, 2, 3], ..t.view(w) }.strided(20, 6);
+    assert!(message(Forward { weight: uneven, ..good }).contains("one distance"));
     assert!(message(Forward { y: t.view(y).at(u64::MAX - 3), ..good }).contains("`y`"));
     assert!(message(Forward { y: t.view(x).columns(0, 4), ..good }).contains("overlap"));
     assert!(message(Forward { pre: Some(t.view(y)), ..good }).contains("`pre`"));
