@@ -72,6 +72,67 @@ fn bindings_and_parameters_agree_with_the_table() {
     });
 }
 
+/// Fields of the Rust struct behind a kernel's parameters, with their offsets, as its source file declares them: the
+/// struct that `size_of` names after the kernel's `name`.
+fn declared_fields(kernel: &Kernel) -> Vec<(String, usize)> {
+    let is_rust = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.extend(Some(path).filter(is_rust)) }
+        }
+    }
+    let texts = files.into_iter().map(|path| std::fs::read_to_string(path).unwrap());
+    let name = format!("name: \"{}\"", kernel.name);
+    let text = texts.into_iter().find(|text| text.contains(&name)).unwrap_or_else(|| panic!("{name}"));
+    let after = |text: &str, start: &str| text.split_once(start).map(|(_, rest)| rest.to_owned());
+    let of_kernel = after(&text, &name).and_then(|rest| after(&rest, "size_of::<")).unwrap();
+    let of_struct = after(&text, &format!("struct {} {{", of_kernel.split('>').next().unwrap())).unwrap();
+    let size = |kind: &str| match kind {
+        "u32" | "i32" | "f32" => 4,
+        "Axis" => 8,
+        "Rows" | "GateRows" => 16,
+        kind => panic!("{}: unknown type {kind}", kernel.name),
+    };
+    let mut offset = 0;
+    let lines = of_struct.lines().map(str::trim).take_while(|line| *line != "}");
+    let fields = lines.filter_map(|line| line.trim_end_matches(',').split_once(": "));
+    fields
+        .filter(|(field, _)| !field.starts_with("//"))
+        .map(|(field, kind)| {
+            let at = offset;
+            let (kind, count) =
+                match kind.strip_prefix('[').and_then(|kind| kind.trim_end_matches(']').split_once("; ")) {
+                    Some((kind, count)) => (kind, count.parse().unwrap()),
+                    None => (kind, 1),
+                };
+            offset += size(kind) * count;
+            (field.trim_start_matches("pub ").trim_start_matches("pub(crate) ").to_owned(), at)
+        })
+        .collect()
+}
+
+#[test]
+fn every_parameter_lies_where_rust_puts_it() {
+    each_variant(|name, kernel, module, _| {
+        let uniform = module.global_variables.iter().find(|(_, v)| v.space == naga::AddressSpace::Uniform);
+        let Some((_, uniform)) = uniform else { return };
+        let naga::TypeInner::Struct { members, .. } = &module.types[uniform.ty].inner else {
+            panic!("{name}: parameters are a struct")
+        };
+        let is_padding = |field: &str| field.starts_with("pad");
+        let ours: Vec<_> =
+            declared_fields(kernel).into_iter().filter(|(field, _)| !is_padding(field)).collect();
+        let theirs: Vec<_> = (members.iter())
+            .map(|member| (member.name.clone().unwrap_or_default(), member.offset as usize))
+            .filter(|(field, _)| !is_padding(field))
+            .collect();
+        assert_eq!(ours, theirs, "{name}");
+    });
+}
+
 #[test]
 fn every_kernel_fits_default_limits() {
     each_variant(|name, _, module, _| {

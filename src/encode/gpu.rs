@@ -103,7 +103,10 @@ struct ForwardParams {
     tokens: u32,
     steps: u32,
     numbers_start: u32,
-    grid: [Axis; 4],
+    frame: Axis,
+    row: Axis,
+    column: Axis,
+    channel: Axis,
 }
 
 #[repr(C)]
@@ -161,7 +164,10 @@ impl<'a> Run<'a> {
             tokens: self.tokens,
             steps,
             numbers_start: encoder.plan.numbers_start(),
-            grid: grid.axes(),
+            frame: grid.frame,
+            row: grid.row,
+            column: grid.column,
+            channel: grid.channel,
         }
     }
 
