@@ -1,7 +1,7 @@
 //! GPU kernels that condition Earth-observation foundation models on place, time and sensor.
 //!
 //! The crate as a story: a [`records::Record`] says where, when and with which sensor an image was taken. An
-//! [`encode::Plan`] turns a batch of records into features, in one dispatch. The [`adapter::GtcaAdapter`] makes gates
+//! [`encode::Plan`] turns a batch of records into features, in one pass. The [`adapter::GtcaAdapter`] makes gates
 //! of them ([`linear`], [`gate`]) and injects them into a frozen layer ([`lora`]). The [`loss`] keeps metadata from
 //! overturning what the image alone settles, [`optim`] takes the step. [`perturb`] makes the metadata wrong,
 //! [`sensitivity`] says what that does to predictions, and [`metrics`] how good they were.
@@ -14,7 +14,7 @@
 //!
 //! | formula | room | shader | test |
 //! |---|---|---|---|
-//! | `Y_lm`, seasons, hours, GSD, ids: `e = E(m)` | [`encode`] | `shaders/encode/forward.wgsl` | `tests/gpu/encode/` |
+//! | `Y_lm`, seasons, hours, GSD, ids: `e = E(m)` | [`encode`] | `shaders/encode/waves.wgsl`, `harmonics.wgsl` | `tests/gpu/encode/`, `tests/golden.rs` |
 //! | `y = act(x Wᵀ + b)` | [`linear`] | `shaders/linear/rows.wgsl` | `tests/gpu/linear.rs` |
 //! | `g = g∅ + μ v (g(m) − g∅)` | [`gate`] | `shaders/gate/mix.wgsl` | `tests/gpu/gate.rs` |
 //! | `y += λ s ((x Aᵀ) ⊙ g) Bᵀ` | [`lora`] | `shaders/lora/down.wgsl`, `up.wgsl` | `tests/gpu/lora.rs` |

@@ -1,29 +1,38 @@
-//! Metadata records to feature rows: `e = E(m)`, every block of a [`Plan`] in one dispatch (spherical harmonics in one of
-//! their own, in the same pass).
+//! Metadata records to feature rows: `e = E(m)`, every block of a [`Plan`] in one pass; or added to tokens,
+//! [`Encoder::add_to_tokens`].
 //!
-//! | block | formula | shader | twin |
+//! Most blocks are lists of waves ([`Waves`]) of 64-bit numbers ([`Source`]). Their formulas stand at the block; the numbers
+//! are made by `shaders/encode/numbers.wgsl` (`source.wgsl`; twin `src/encode/source.rs`), the waves by
+//! `shaders/encode/ladders.wgsl` and `waves.wgsl` (twin `src/encode/waves.rs`).
+//!
+//! | block | formula | shader | lists and twins |
 //! |---|---|---|---|
-//! | [`Block::Place`], [`Block::Harmonics`] | `Y_lm(θ, φ)`, l = 0..=L, m = −l..=l | `shaders/encode/harmonics.wgsl` | `src/encode/schemes/place.rs` |
-//! | [`Block::Season`] | `sin, cos 2πk·(doy − 1 + f)/days`, k = 1..=8 | `…/season.wgsl` | `…/season.rs` |
-//! | [`Block::Day`] | `sin, cos 2πk·second/86,400`, k = 1..=4 | `…/day.wgsl` | `…/day.rs` |
-//! | [`Block::Year`] | `(y − 2015)/10; sin, cos 2πy/p`, p = 4, 16, 64 years | `…/year.wgsl` | `…/year.rs` |
-//! | [`Block::Gsd`] | `o = log2(gsd/10); sin, cos 2πo/p`, p = 1, 2, 4, 8 | `…/gsd.wgsl` | `…/gsd.rs` |
-//! | [`Block::Id`] | `missing + table[id]` | `…/id.wgsl` | `…/id.rs` |
-//! | [`Block::ClayScalars`] | `sin, cos` of week/52, hour/24, lat, lon | `…/clay.wgsl` | `…/clay.rs` |
-//! | [`Block::Table`], [`Block::TerraMindCoordinate`], [`Block::SkySenseCalendar`] | `table[number − first]` | `…/table.wgsl` | `…/table.rs` |
-//! | [`Block::TesseraFrequencies`] | `sin, cos(2π f_j d/365 + φ)`, f and φ learned | `…/frequencies.wgsl` | `…/frequencies.rs` |
-//! | [`Block::Galileo`], [`Block::Presto`], [`Block::Tessera`] | see [`Galileo`], [`Presto`], [`Tessera`] | `encode/waves.wgsl` | `src/encode/waves.rs` |
+//! | [`Block::Season`] | `sin, cos 2πk·(doy − 1 + f)/days`, k = 1..=8 | `waves.wgsl` | `src/encode/schemes/season.rs` |
+//! | [`Block::Day`] | `sin, cos 2πk·second/86,400`, k = 1..=4 | `waves.wgsl` | `…/day.rs` |
+//! | [`Block::Year`] | `(y − 2015)/10; sin, cos 2πy/p`, p = 4, 16, 64 years | `waves.wgsl` | `…/year.rs` |
+//! | [`Block::Gsd`] | `o = log2(gsd/10); sin, cos 2πo/p`, p = 1, 2, 4, 8 | `waves.wgsl` | `…/gsd.rs` |
+//! | [`Block::ClayScalars`], [`Block::Clay`] | see [`Clay`] | `waves.wgsl` | `…/clay.rs` |
+//! | [`Block::Prithvi`] | see [`Prithvi`] | `waves.wgsl` | `…/prithvi.rs` |
+//! | [`Block::Galileo`], [`Block::Presto`], [`Block::Tessera`] | see [`Galileo`], [`Presto`], [`Tessera`] | `waves.wgsl` | `…/galileo.rs`, `presto.rs`, `tessera.rs` |
+//! | [`Block::TerraMind`] | see [`TerraMind`] | `waves.wgsl` | `…/terramind.rs` |
+//! | [`Block::Spatial`], [`Block::SatClip`] | see [`Spatial`], [`SatClip`] | `waves.wgsl` | `…/torchspatial.rs`, `satclip.rs` |
+//! | [`Block::Fourier`], [`Block::EqualEarth`], [`Block::TimeAngles`] | see [`Fourier`] | `waves.wgsl` | `…/fourier.rs` |
+//! | [`Block::Place`], [`Block::Harmonics`] | `Y_lm(θ, φ)`, l = 0..=L, m = −l..=l | `harmonics.wgsl` | `…/place.rs` |
+//! | [`Block::Id`] | `missing + table[id]` | `schemes/id.wgsl` | `…/id.rs` |
+//! | [`Block::Table`], [`Block::TerraMindCoordinate`], [`Block::SkySenseCalendar`] | `table[number − first]` | `schemes/table.wgsl` | `…/table.rs` |
+//! | [`Block::TesseraFrequencies`] | `sin, cos(2π f_j d/365 + φ)`, f and φ learned | `schemes/frequencies.wgsl` | `…/frequencies.rs` |
 //!
 //! Forward: `shaders/encode/forward.wgsl`, twin [`twin::forward`]. Backward: `shaders/encode/arena_gradient.wgsl`, then
-//! `reduce/sum_chunks.wgsl`, twin [`twin::arena_gradient`]; of places `shaders/encode/place_gradient.wgsl`, twin
-//! [`twin::place_gradient`]. Tests: `tests/gpu/encode/`.
+//! `reduce/sum_chunks.wgsl`, and `scale_gradient.wgsl`, twin [`twin::arena_gradient`]; of places
+//! `shaders/encode/place_gradient.wgsl`, twin [`twin::place_gradient`]. Tests: `tests/gpu/encode/`, `tests/golden.rs`.
 //!
 //! **Exactness.** Angles are integers up to the last step (fixed-point degrees, calendar arithmetic, u32 turns), and
 //! harmonics are wrapping products; only the final sine is a float. Errors against f64 stay below 1e-6, whatever the
 //! adapter's own `sin` is worth (the two linear features, decades and octaves, are rounded once).
 //!
 //! **Missing values.** A block whose inputs are missing gives one learned vector instead (initially 0) and 0 in its
-//! validity column. All learned parameters lie in one arena, block after block: missing vector, then table.
+//! validity column; published ones give 0. All learned parameters lie in one arena, block after block: missing vector,
+//! table, scale.
 
 pub mod codec;
 mod gpu;
