@@ -70,13 +70,9 @@ fn put_absent(block: Block, at: u32) {
     }
 }
 
-fn put_validity(block: Block, at: u32, known: bool) {
-    put(at + block.width, select(0.0, 1.0, known));
-}
-
 fn finish(block: Block, row: u32, at: u32, outcome: Outcome) {
     if block.validity == 1u {
-        put_validity(block, at, outcome.known);
+        put(at + block.width, select(0.0, 1.0, outcome.known));
     }
     if outcome.refused {
         atomicAdd(&status[params.status_start + block.index], 1u);

@@ -268,8 +268,7 @@ impl<'a> Run<'a> {
     fn dispatch_all(&self, encoder: &Encoder, recorder: &mut Recorder<'_>) -> Result<(), Error> {
         let alignment = recorder.gpu().alignment();
         let numbers = recorder.scratch(OP, number_bytes(&encoder.plan, self.rows))?;
-        let numbers =
-            numbers.vector(2 * self.rows * (encoder.plan.numbers().len() as u32).max(1)).bind(alignment);
+        let numbers = numbers.vector(number_words(&encoder.plan, self.rows)).bind(alignment);
         self.numbers(encoder, recorder, numbers)?;
         let blocks = encoder.plan.layouts().len() as u32;
         let Rows { start, sample_stride, row_stride, .. } = self.e.rows;
@@ -284,9 +283,13 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Bytes of the waves' numbers of so many rows: at least one vector, for the binding.
+/// Words of the waves' numbers of so many rows: two a number; one number where there is none, for the binding.
+fn number_words(plan: &Plan, rows: u32) -> u32 {
+    2 * rows * (plan.numbers().len() as u32).max(1)
+}
+
 fn number_bytes(plan: &Plan, rows: u32) -> u64 {
-    8 * u64::from(rows) * (plan.numbers().len() as u64).max(1)
+    4 * u64::from(number_words(plan, rows))
 }
 
 /// Cuts runs of rows so that their waves' numbers fit [`MAX_NUMBER_BYTES`], at multiples of `multiple` rows.
@@ -392,7 +395,7 @@ fn selectors(
         grid: None,
     };
     let numbers = recorder.scratch(OP, number_bytes(&encoder.plan, run.rows))?;
-    let numbers = numbers.vector(2 * run.rows * (encoder.plan.numbers().len() as u32).max(1)).bind(alignment);
+    let numbers = numbers.vector(number_words(&encoder.plan, run.rows)).bind(alignment);
     run.numbers(encoder, recorder, numbers)?;
     let blocks = encoder.plan.layouts().len() as u32;
     run.dispatch(encoder, recorder, 0..blocks, numbers, &["BACKWARD"])
@@ -471,8 +474,7 @@ fn scale_gradients(encoder: &Encoder, recorder: &mut Recorder<'_>, args: &Backwa
                 grid: None,
             };
             let numbers = recorder.scratch(OP, number_bytes(&encoder.plan, run.rows))?;
-            let count = 2 * run.rows * (encoder.plan.numbers().len() as u32).max(1);
-            let numbers = numbers.vector(count).bind(alignment);
+            let numbers = numbers.vector(number_words(&encoder.plan, run.rows)).bind(alignment);
             run.numbers(encoder, recorder, numbers)?;
             let params = run.params(encoder, recorder, &(block..block + 1), chunks.rows);
             recorder.dispatch(&Dispatch {

@@ -7,7 +7,7 @@ use crate::encode::{Convention, OP};
 use crate::records::{Field, Fields};
 use std::f64::consts::{PI, SQRT_2, TAU};
 
-/// The kernel has workgroup memory for the waves of so many levels.
+/// The kernel's arrays hold the waves of so many levels.
 const MAX_DEGREE: u32 = 40;
 /// Series that one invocation sums at a time.
 const AT_ONCE: usize = 4;

@@ -187,29 +187,6 @@ fn a_batch_larger_than_a_binding_is_cut_without_a_trace() {
 }
 
 #[test]
-fn clays_channels_equal_upstreams() {
-    let Some(gpu) = gpu() else { return };
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/clay.safetensors");
-    let bytes = std::fs::read(path).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let f64s = |name: &str| bytemuck::pod_collect_to_vec::<u8, f64>(file.tensor(name).unwrap().data());
-    let i32s = |name: &str| bytemuck::pod_collect_to_vec::<u8, i32>(file.tensor(name).unwrap().data());
-    let places = f64s("latlon.in.latlon_deg");
-    let times = i32s("time.in.ymdh");
-    let place = |p: &[f64]| Record::new().lat_deg(p[0]).lon_deg(p[1]);
-    let time = |t: &[i32]| Record::new().date(t[0], t[1], t[2]).second_of_day(t[3] * 3600 + 1234);
-    let all: Vec<Record> = places.chunks_exact(2).map(place).chain(times.chunks_exact(4).map(time)).collect();
-    let batch = Batch::of(Plan::new(&[Block::ClayScalars { validity: false }]).unwrap(), &all);
-    let (e, _) = batch.forward(gpu, Layout::Separate);
-    let zeros = [0.0; 4];
-    let of_places =
-        f64s("latlon.out_f64").chunks_exact(4).flat_map(|out| [&zeros, out].concat()).collect::<Vec<_>>();
-    let of_times =
-        f64s("time.out_f64").chunks_exact(4).flat_map(|out| [out, &zeros].concat()).collect::<Vec<_>>();
-    assert_near("clay", &e, &[of_places, of_times].concat(), 1e-7);
-}
-
-#[test]
 fn bad_arguments_are_refused_by_name() {
     let Some(gpu) = gpu() else { return };
     let batch = Batch::of(every_block(), &records(2, 1));
