@@ -5,6 +5,7 @@
 mod bench;
 mod demo;
 mod driver;
+mod isa;
 mod process;
 mod swiftshader;
 mod test;
@@ -38,6 +39,8 @@ enum Task {
     Demo(demo::Options),
     /// Time every kernel against the adapter's own roofs and print JSON lines
     Bench(bench::Options),
+    /// Compile every kernel for an AMD GPU that need not be there: registers, spills, waves
+    Isa(isa::Options),
     /// Fetch SwiftShader, a second software Vulkan driver, into the target folder (Debian)
     Swiftshader(driver::Options),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Isa(options) => isa::run(&options),
         Task::Swiftshader(options) => swiftshader::run(&options),
     };
     match done {
@@ -84,5 +88,13 @@ mod tests {
             };
             assert_eq!(options.args, ["--data", "d", "--task", "t"]);
         }
+    }
+
+    #[test]
+    fn help_on_the_statistics_comes_from_their_program() {
+        let Task::Isa(options) = Cli::parse_from(["xtask", "isa", "--help"]).task else {
+            panic!("not the task")
+        };
+        assert_eq!(options.args, ["--help"]);
     }
 }

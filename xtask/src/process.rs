@@ -60,6 +60,14 @@ pub(crate) fn cargo() -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// Builds every example and program but this one (Windows locks the file of a running one), with the features of the
+/// tests, so that one compilation of wgpu serves all.
+pub(crate) fn build_programs() -> Command {
+    let mut cargo = cargo();
+    cargo.args(["build", "--workspace", "--exclude", "xtask", "--bins", "--examples"]);
+    cargo
+}
+
 /// The command as one would type it.
 pub(crate) fn typed(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_stem().unwrap_or(command.get_program());

@@ -76,9 +76,7 @@ fn programs(suite: &mut Suite) -> Result<(), Failure> {
     let root = process::workspace_root();
     let lab = root.join("lab/src/cli.rs").exists();
     let examples = examples_in(&root.join("examples"));
-    // Not this program: Windows locks the file of a running one.
-    let build = ["build", "--workspace", "--exclude", "xtask", "--bins", "--examples"];
-    suite.step("build the examples and the lab", process::cargo().args(build))?;
+    suite.step("build the examples and the lab", &mut process::build_programs())?;
     let programs = process::dev_programs()?;
     for name in examples {
         let mut example = process::command(programs.join("examples").join(&name));
