@@ -34,6 +34,7 @@
 //! validity column; published ones give 0. All learned parameters lie in one arena, block after block: missing vector,
 //! table, scale.
 
+mod catalogue;
 pub mod codec;
 mod gpu;
 mod harmonics;
@@ -45,6 +46,7 @@ mod tokens;
 pub mod twin;
 mod waves;
 
+pub use catalogue::{SchemeInfo, schemes};
 pub(crate) use gpu::KERNELS;
 pub use harmonics::{Convention, PlaceGradient};
 pub use plan::{Block, IdTables, Layout, Plan};

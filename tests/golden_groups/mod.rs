@@ -79,8 +79,8 @@ pub const TABLE: &[(&str, &str, Check)] = &[
     ("torchspatial", "xyz", torchspatial::xyz),
 ];
 
-/// Groups that show upstream's own damage: known by name, compared with nothing.
-pub const INFORMATIONAL: &[(&str, &str)] = &[("prithvi", "lowprec")];
+/// Groups that show upstream's own damage: how far they are from ours is told, and nothing is asked of them.
+pub const INFORMATIONAL: &[(&str, &str, Check)] = &[("prithvi", "lowprec", prithvi::lowprec)];
 
 /// Groups whose encoder does not exist yet. A row moves from here to [`TABLE`].
 pub const NOT_YET: &[(&str, &str)] = &[];

@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::outcome::Outcome;
-use super::{Result, add_to, encode, encode_tokens, pairs};
+use super::{Result, add_to, encode, encode_given, encode_tokens, pairs};
 use gtca::encode::{Block, Plan, Prithvi, Scale, Source, TokenGrid};
 use gtca::gpu::Gpu;
 use gtca::records::Record;
@@ -58,6 +58,23 @@ pub fn temporal(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
             Outcome::near(&tokens, &expected, 1e-6)
         },
     )
+}
+
+/// Upstream's modules run in f16 or bf16, with a scale of 1, against ours in f32: what those types cost.
+pub fn lowprec(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {
+    let (upstream, width) = (case.f64("out")?, case.width("out")? as u32);
+    let scale = Scale::Fixed(1.0);
+    let ours = if case.has("in.year_doy") {
+        let (times, of) = (case.f32("in.year_doy")?, [Source::Given(0), Source::Given(1)]);
+        let nobody = vec![Record::new(); times.len() / 2];
+        encode_given(gpu, plan(Prithvi::Time { of, width, scale })?, &nobody, &[], &times)?
+    } else {
+        let place = |[lat, lon]: [f64; 2]| Record::new().lat_deg(lat).lon_deg(lon);
+        let records: Vec<_> = pairs(&case.f64("in.latlon_deg")?).map(place).collect();
+        encode(gpu, plan(Prithvi::Location { width, scale })?, &records, &[])?
+    };
+    // Two sines differ by 2 at most.
+    Outcome::near(&ours, &upstream, 2.0)
 }
 
 pub fn posemb3d(gpu: &'static Gpu, case: &Case<'_>) -> Result<Outcome> {

@@ -34,8 +34,11 @@ impl Report {
 impl Line {
     fn of(gpu: &'static Gpu, file: &GoldenFile, group: &str) -> Self {
         let is = |(of_file, of_group): &(&str, &str)| (*of_file, *of_group) == (file.stem.as_str(), group);
-        let check = TABLE.iter().find(|(of_file, of_group, _)| is(&(of_file, of_group)));
-        let (informational, not_yet) = (INFORMATIONAL.iter().any(is), NOT_YET.iter().any(is));
+        let find = |table: &[(&str, &str, Check)]| {
+            table.iter().find(|(of_file, of_group, _)| is(&(of_file, of_group))).map(|row| row.2)
+        };
+        let (check, informational) = (find(TABLE), find(INFORMATIONAL));
+        let not_yet = NOT_YET.iter().any(is);
         let cases: Vec<Case<'_>> = file.cases(group).collect();
         let mut line = Self {
             group: format!("{}.{group}", file.stem),
@@ -47,14 +50,28 @@ impl Line {
         match check {
             _ if cases.is_empty() => line.note = "no output in this group".into(),
             Some(_) if not_yet => line.note = "listed as not yet there, but it is".into(),
-            Some((.., check)) => line.check(gpu, *check, &cases),
+            Some(check) => line.check(gpu, check, &cases),
             None if not_yet => (line.failed, line.note) = (false, "not yet".into()),
-            None if informational => {
-                (line.failed, line.note) = (false, "informational, not compared".into());
-            }
-            None => line.note = "unknown group: add a row to the table in tests/golden_groups/mod.rs".into(),
+            None => match informational {
+                Some(distance) => line.inform(gpu, distance, &cases),
+                None => {
+                    line.note = "unknown group: add a row to the table in tests/golden_groups/mod.rs".into()
+                }
+            },
         }
         line
+    }
+
+    /// Upstream's distance from ours, case by case, by name.
+    fn inform(&mut self, gpu: &'static Gpu, distance: Check, cases: &[Case<'_>]) {
+        let of = |case: &Case<'_>| {
+            let worst = distance(gpu, case).map_err(|error| format!("{}: {error}", case.name()))?;
+            Ok(format!("{} {:.1e}", case.variant(), worst.worst))
+        };
+        let all: Result<Vec<_>, String> = cases.iter().map(of).collect();
+        self.failed = all.is_err();
+        self.note = all
+            .map_or_else(|error| error, |all| format!("informational, upstream's own: {}", all.join(", ")));
     }
 
     fn check(&mut self, gpu: &'static Gpu, check: Check, cases: &[Case<'_>]) {

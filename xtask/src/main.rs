@@ -7,6 +7,7 @@ mod demo;
 mod driver;
 mod isa;
 mod process;
+mod schemes;
 mod swiftshader;
 mod test;
 
@@ -41,6 +42,8 @@ enum Task {
     Bench(bench::Options),
     /// Compile every kernel for an AMD GPU that need not be there: registers, spills, waves
     Isa(isa::Options),
+    /// Write README's table of encoding schemes from the code
+    Schemes(schemes::Options),
     /// Fetch SwiftShader, a second software Vulkan driver, into the target folder (Debian)
     Swiftshader(driver::Options),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Isa(options) => isa::run(&options),
+        Task::Schemes(options) => schemes::run(&options),
         Task::Swiftshader(options) => swiftshader::run(&options),
     };
     match done {
