@@ -76,12 +76,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let upstream = scheme.upstream.and_then(upstream::error);
         lines.push(Line { scheme, measured, upstream });
     }
+    if lines.is_empty() {
+        return Err(format!("no scheme's name contains `{}`", options.scheme).into());
+    }
     let text = table::markdown(&lines);
     std::fs::write(options.out.join("compare.md"), &text)?;
     std::fs::write(options.out.join("compare.json"), table::json(&lines, &gpu.to_string()))?;
     println!("{text}\nmeasured on {gpu}; errors against the f64 formulas of this example");
-    println!("written to {}", options.out.display());
+    println!("written to {}; blocks not compared: {}", options.out.display(), others(&schemes));
     Ok(())
+}
+
+/// The blocks of the library that no scheme here has: ids and tokens, and what is newer than this example.
+fn others(compared: &[schemes::Scheme]) -> String {
+    let has = |name: &str| {
+        compared.iter().flat_map(|scheme| &scheme.blocks).any(|block| block.info().block == name)
+    };
+    let names = gtca::encode::schemes().iter().map(|scheme| scheme.block).filter(|name| !has(name));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Letters and digits, the rest as single dashes.

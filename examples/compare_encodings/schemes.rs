@@ -3,8 +3,8 @@
 use crate::at::{At, GSD_M, WAVELENGTH_UM};
 use crate::exact;
 use gtca::encode::{
-    Block, Clay, Convention, Coordinate, Fourier, Galileo, Prithvi, Radii, SatClip, Scale, Source, Spatial,
-    TerraMindCoordinate, Tessera,
+    Block, Clay, Convention, Coordinate, Fourier, Galileo, Presto, Prithvi, Radii, SatClip, Scale, Source,
+    Spatial, TerraMindCoordinate, Tessera,
 };
 use std::f64::consts::{PI, TAU};
 use std::ops::Range;
@@ -89,6 +89,10 @@ fn places() -> Vec<Scheme> {
     let sat_clip = |name: &'static str, encoding, width, exact| {
         place(name, Block::SatClip { encoding, validity: false }, width, exact).upstream("satclip", name)
     };
+    let unit = |file, block| {
+        let exact: Exact = Box::new(|at, _| exact::unit_vector(at).to_vec());
+        place("place", block, 3, exact).upstream(file, "cartesian")
+    };
     let quarter = |axis| Block::TerraMindCoordinate(TerraMindCoordinate { axis, width: 8, strict: false });
     let mut all = vec![
         place(
@@ -151,13 +155,8 @@ fn places() -> Vec<Scheme> {
             }),
         )
         .drawn(),
-        place(
-            "place (also Presto's)",
-            Block::Galileo(Galileo::Place),
-            3,
-            Box::new(|at, _| exact::unit_vector(at).to_vec()),
-        )
-        .upstream("galileo", "cartesian"),
+        unit("galileo", Block::Galileo(Galileo::Place)),
+        unit("presto", Block::Presto(Presto::Place)),
         place(
             "Equal Earth x, y",
             Block::EqualEarth { validity: false },
@@ -222,6 +221,13 @@ fn seasons() -> Vec<Scheme> {
     let season = |name: &str, block: Block, columns: Range<usize>, exact: Exact| {
         Scheme::new(Kind::Season, name, [block], columns, exact)
     };
+    let month = |file, block| {
+        let exact: Exact = Box::new(|at, _| {
+            let turns = (f64::from(at.date.month()) - 1.0) / 12.0;
+            exact::split([TAU * turns; 16].into_iter())
+        });
+        season("month", block, 0..32, exact).upstream(file, "month_table")
+    };
     // GT-Loc's angle of the month alone: a constant phase apart, which changes no distance, it is this wave.
     let gt_loc =
         directions(1.0, 256).iter().map(|row| [row[0] * (TAU / 4380.0) as f32, 0.0]).collect::<Vec<_>>();
@@ -254,16 +260,8 @@ fn seasons() -> Vec<Scheme> {
         )
         .upstream("prithvi", "temporal.")
         .drawn(),
-        season(
-            "month (also Presto's)",
-            Block::Galileo(Galileo::Month { width: 32 }),
-            0..32,
-            Box::new(|at, _| {
-                let turns = (f64::from(at.date.month()) - 1.0) / 12.0;
-                exact::split([TAU * turns; 16].into_iter())
-            }),
-        )
-        .upstream("galileo", "month_table"),
+        month("galileo", Block::Galileo(Galileo::Month { width: 32 })),
+        month("presto", Block::Presto(Presto::Month { width: 32 })),
         season(
             "day of the year, D = 512",
             Block::Tessera(Tessera::DayOfYear { width: 512 }),

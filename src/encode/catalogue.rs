@@ -22,9 +22,9 @@ pub struct SchemeInfo {
 }
 
 /// The rows, and the match that says which row a block has: a variant without a row does not compile.
-macro_rules! schemes {
+macro_rules! catalogue {
     ($($system:literal, $variant:ident, $reads:literal, $source:expr, $error:literal, $backward:literal;)*) => {
-        const SCHEMES: &[SchemeInfo] = &[$(schemes!(@row $system, $variant, $reads, $source, $error, $backward)),*];
+        const SCHEMES: &[SchemeInfo] = &[$(catalogue!(@row $system, $variant, $reads, $source, $error, $backward)),*];
 
         impl Block {
             /// Its row of [`schemes`].
@@ -36,7 +36,7 @@ macro_rules! schemes {
             pub fn info(&self) -> &'static SchemeInfo {
                 match self {
                     $(Self::$variant { .. } => {
-                        &schemes!(@row $system, $variant, $reads, $source, $error, $backward)
+                        &catalogue!(@row $system, $variant, $reads, $source, $error, $backward)
                     })*
                 }
             }
@@ -62,7 +62,7 @@ const SATCLIP: &str = "microsoft/satclip@1ead1067";
 const GEOCLIP: &str = "VicenteVivan/geo-clip@7a1a23b4";
 const TESSERA: &str = "ucam-eo/tessera@ef4f0ace";
 
-schemes! {
+catalogue! {
     // system, block, reads, source, error, backward
     "gtca", Place, "latitude, longitude", OURS, "2e-7 + 1e-8·degree", "missing vector, place";
     "gtca", Season, "date, second", OURS, "1e-6", "missing vector";
