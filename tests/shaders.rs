@@ -84,12 +84,15 @@ fn declared_fields(kernel: &Kernel) -> Vec<(String, usize)> {
             if path.is_dir() { folders.push(path) } else { files.extend(Some(path).filter(is_rust)) }
         }
     }
-    let texts = files.into_iter().map(|path| std::fs::read_to_string(path).unwrap());
+    let texts: Vec<_> = files.into_iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let name = format!("name: \"{}\"", kernel.name);
-    let text = texts.into_iter().find(|text| text.contains(&name)).unwrap_or_else(|| panic!("{name}"));
+    let text = texts.iter().find(|text| text.contains(&name)).unwrap_or_else(|| panic!("{name}"));
     let after = |text: &str, start: &str| text.split_once(start).map(|(_, rest)| rest.to_owned());
-    let of_kernel = after(&text, &name).and_then(|rest| after(&rest, "size_of::<")).unwrap();
-    let of_struct = after(&text, &format!("struct {} {{", of_kernel.split('>').next().unwrap())).unwrap();
+    let of_kernel = after(text, &name).and_then(|rest| after(&rest, "size_of::<")).unwrap();
+    let start = format!("struct {} {{", of_kernel.split('>').next().unwrap());
+    // Its own file's, else the one that it shares with another kernel.
+    let of_struct =
+        after(text, &start).or_else(|| texts.iter().find_map(|text| after(text, &start))).unwrap();
     let size = |kind: &str| match kind {
         "u32" | "i32" | "f32" => 4,
         "Axis" => 8,

@@ -1,26 +1,27 @@
-// First stage of the arena's gradient for one block: partial[chunk, a] = Σ over the chunk's records that used the
-// arena's element a of de at the element's column. The missing vector of an id block is used by every record
-// (e = missing + table[id]).
+// First stage of the arena's gradient for one block: partial[chunk, a] = Σ over the chunk's rows that used the
+// arena's element a of de at the element's column. The missing vector of an id block is used by every row
+// (e = missing + table[id]). Class tokens, whose selector is NONE, use nothing.
 //
-// de: [samples, width]; selectors: [learned blocks, samples], from encode/forward; plan as there;
+// de: [samples, width] or of tokens; selectors: [learned blocks, rows], from encode/forward; plan as there;
 // partials: [chunks, arena], contiguous, zeroed.
 // One invocation = one chunk × up to four columns, whatever the table's size: it owns these columns of every row in its
-// chunk's partial, so it adds in place, without atomics. Loops chunk_rows. Chunks count from record 0; records in order.
+// chunk's partial, so it adds in place, without atomics. Loops chunk_rows. Chunks count from row 0; rows in order.
 // Twin: `arena_gradient` in src/encode/twin.rs.
 
 #import common/view
 #import encode/block
+#import encode/chunk
 
 struct Params {
     de: Rows,
-    samples: u32,
+    rows: u32,
     block: u32,
     chunk_rows: u32,
+    tokens: u32, // rows of a sample; 1 for records
     partial_start: u32,
     arena_len: u32,
     pad0: u32,
     pad1: u32,
-    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -50,8 +51,8 @@ fn main(
     let index = flat_group(group, groups) * 64u + lane;
     let chunk = index / quads;
     let column = (index - chunk * quads) * 4u;
-    let first = chunk * params.chunk_rows;
-    if first >= params.samples {
+    let rows = rows_of_chunk(chunk, params.chunk_rows, params.tokens, params.rows);
+    if rows.first >= rows.end {
         return;
     }
     let has_table = block.table_rows > 0u;
@@ -63,15 +64,15 @@ fn main(
     // The missing vector, then the table's rows.
     let parameters = params.partial_start + chunk * params.arena_len + block.missing;
     var missing = vec4<f32>(0.0);
-    for (var sample = first; sample < min(first + params.chunk_rows, params.samples); sample++) {
-        let row = selectors[block.selector * params.samples + sample];
-        let at = row_start(params.de, sample) + block.column;
+    for (var row = rows.first; row < rows.end; row++) {
+        let used = selectors[block.selector * params.rows + row];
+        let at = row_start(params.de, row) + block.column;
         let gradient = vec4<f32>(de[at + columns.x], de[at + columns.y], de[at + columns.z], de[at + columns.w]);
-        if row == 0u || is_shared {
+        if used == 0u || (is_shared && used != NONE) {
             missing += gradient;
         }
-        if row > 0u && has_table {
-            let entry = parameters + row * block.width;
+        if used > 0u && used != NONE && has_table {
+            let entry = parameters + used * block.width;
             add_where(counts.x, entry + columns.x, gradient.x);
             add_where(counts.y, entry + columns.y, gradient.y);
             add_where(counts.z, entry + columns.z, gradient.z);

@@ -4,10 +4,10 @@
 // for a sample, or for a frame of a sample. The first `skipped` tokens of a sample (class tokens) are left alone.
 // Blocks whose columns come in fours have a kernel of their own where rows allow it, encode/ladders.
 // BACKWARD writes no feature but, per block with a missing vector and record, which row of the block's parameters it used:
-// 0 = the missing vector, else 1 + row of its table (1 where there is none).
+// 0 = the missing vector, else 1 + row of its table (1 where there is none); NONE for a class token.
 //
 // records: [RECORD_WORDS, records] u32; plan: headers, then constants; arena: learned f32; numbers: from
-// encode/numbers; e: [samples, width] or the tokens; selectors: [learned blocks, samples] u32; status: [blocks] u32, counts rows with
+// encode/numbers; e: [samples, width] or the tokens; selectors: [learned blocks, rows] u32; status: [blocks] u32, counts rows with
 // impossible values.
 // One workgroup = one block × 64 rows: the opcode is uniform. One invocation = one row of e and the whole block. Loops:
 // as the plan says. All phases are integers. Twin: src/encode/twin.rs.
@@ -46,6 +46,12 @@ fn put(at: u32, value: f32) {}
 
 fn put_absent(block: Block, at: u32) {}
 
+fn skip(block: Block, row: u32) {
+    if block.selector != NONE {
+        selectors[block.selector * params.rows + row] = NONE;
+    }
+}
+
 fn finish(block: Block, row: u32, at: u32, outcome: Outcome) {
     if block.selector != NONE {
         selectors[block.selector * params.rows + row] = select(0u, max(outcome.row, 1u), outcome.known);
@@ -69,6 +75,8 @@ fn put_absent(block: Block, at: u32) {
         put(at + j, select(0.0, learned(block.missing + j), block.missing != NONE));
     }
 }
+
+fn skip(block: Block, row: u32) {}
 
 fn finish(block: Block, row: u32, at: u32, outcome: Outcome) {
     if block.validity == 1u {
@@ -95,6 +103,7 @@ fn main(
     }
     let input = input_of(row);
     if !input.counts {
+        skip(block, row);
         return;
     }
     let at = row_start(params.e, row) + block.column;

@@ -1,12 +1,13 @@
 // First stage of the gradient of one block's learned scale: partial[chunk] = Σ over the chunk's rows and the block's columns
-// of de · wave, the wave without its amplitude. Rows whose block is missing add 0.
+// of de · wave, the wave without its amplitude. Rows whose block is missing and class tokens add 0.
 //
-// records, plan, numbers as in encode/forward; de: [samples, width]; partials: [chunks], contiguous.
+// records, plan, numbers as in encode/forward; de: [samples, width] or of tokens; partials: [chunks], contiguous.
 // One workgroup = one chunk of `steps` rows; lane l takes its rows l, l + 64, … in order, column by column; then a tree over
 // the lanes. No atomics: the same bits every time. Loops: steps / 64 times the block's columns.
 // Twin: `scale_gradient` in src/encode/twin.rs, which adds a row's columns in their own order.
 
 #import common/view
+#import encode/chunk
 #import encode/rows
 #import encode/waves
 
@@ -43,10 +44,10 @@ fn main(
 ) {
     let chunk = flat_group(group, groups);
     let block = load_block(params.first_block);
-    let first = chunk * params.steps;
+    let rows = rows_of_chunk(chunk, params.steps, params.tokens, params.rows);
     for (var step = lane; step < params.steps; step += 64u) {
-        let row = first + step;
-        if row < params.rows {
+        let row = rows.first + step;
+        if row < rows.end && input_of(row).counts {
             let at = row_start(params.e, row) + block.column;
             let outcome = encode_waves(block, row, at);
         }
@@ -59,7 +60,7 @@ fn main(
         }
         workgroupBarrier();
     }
-    if lane == 0u && first < params.rows {
-        partials[params.arena_start + chunk] = sums[0];
+    if lane == 0u && rows.first < rows.end {
+        partials[params.status_start + chunk] = sums[0];
     }
 }

@@ -377,11 +377,10 @@ impl GtcaAdapter {
         self.hidden.backward(recorder, &args_1)?;
         match de {
             Some(de) => {
-                let darena = p.encoder.view(&self.gradients);
-                self.encoder.backward(
-                    recorder,
-                    &encode::Backward { records: args.records, given: None, de, darena, mode },
-                )
+                let [arena, darena] = [&self.values, &self.gradients].map(|flat| p.encoder.view(flat));
+                let records = args.records;
+                let args = encode::Backward { records, arena, given: None, de, darena, mode };
+                self.encoder.backward(recorder, &args)
             }
             None => Ok(()),
         }

@@ -2,10 +2,9 @@
 
 use super::source::Class;
 use super::waves::Kind;
-use super::{AddToTokens, Axis, Backward, Encoder, Forward, OP, Plan, TokenGrid, harmonics};
+use super::{AddToTokens, Axis, Encoder, Forward, OP, Plan, TokenGrid, backward, harmonics, input};
 use crate::Error;
-use crate::gpu::reduce::{Chunks, sum_chunks};
-use crate::gpu::{Binding, Bound, Dispatch, Kernel, Mode, Recorder, Rows, View};
+use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Rows, View};
 use crate::records::RECORD_WORDS;
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
@@ -15,7 +14,7 @@ static FORWARD: Kernel = Kernel {
     source: include_str!("../../shaders/encode/forward.wgsl"),
     storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
     params_bytes: size_of::<ForwardParams>(),
-    flags: &[&[], &["BACKWARD"], &["TOKENS"]],
+    flags: &[&[], &["TOKENS"], &["BACKWARD"], &["BACKWARD", "TOKENS"]],
     loop_bound: "twice the block's columns and its coefficients",
     when: "every encoding; TOKENS: added to tokens; BACKWARD: which parameters each record used",
 };
@@ -51,34 +50,17 @@ static LADDERS: Kernel = Kernel {
     when: "blocks of ladders in fours, once a kind, where rows of e start at multiples of four elements",
 };
 
-static ARENA_GRADIENT: Kernel = Kernel {
-    name: "encode/arena_gradient",
-    source: include_str!("../../shaders/encode/arena_gradient.wgsl"),
-    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
-    params_bytes: size_of::<GradientParams>(),
-    flags: &[&[]],
-    loop_bound: "256, doubled until the partials fit 64 MiB",
-    when: "first stage of the arena's gradient, once a learned block",
-};
-
-static SCALE_GRADIENT: Kernel = Kernel {
-    name: "encode/scale_gradient",
-    source: include_str!("../../shaders/encode/scale_gradient.wgsl"),
-    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Read, Binding::Write],
-    params_bytes: size_of::<ForwardParams>(),
-    flags: &[&[]],
-    loop_bound: "four times the block's columns",
-    when: "first stage of a learned scale's gradient, once a block that has one",
-};
-
 pub(crate) const KERNELS: &[&Kernel] = &[
     &FORWARD,
     &NUMBERS,
     &LADDERS,
-    &ARENA_GRADIENT,
-    &SCALE_GRADIENT,
+    &backward::ARENA_GRADIENT,
+    &backward::SCALE_GRADIENT,
+    &backward::FREQUENCY_GRADIENT,
     &harmonics::HARMONICS,
-    &harmonics::PLACE_GRADIENT,
+    &harmonics::HARMONICS_GRADIENT,
+    &input::NUMBER_GRADIENT,
+    &input::INPUT_GRADIENT,
 ];
 
 /// Scratch for the numbers of waves: so much stays in most caches.
@@ -88,7 +70,7 @@ const MIN_TILES: u32 = 512;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct ForwardParams {
+pub(super) struct ForwardParams {
     e: Rows,
     given: Rows,
     records_start: u32,
@@ -109,38 +91,26 @@ struct ForwardParams {
     channel: Axis,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct GradientParams {
-    de: Rows,
-    samples: u32,
-    block: u32,
-    chunk_rows: u32,
-    partial_start: u32,
-    arena_len: u32,
-    pad: [u32; 3],
-}
-
 /// Elements between the words of a record.
 pub(super) fn word_stride(records: &View<'_>) -> u32 {
     if records.shape[0] == RECORD_WORDS { records.sample_stride } else { records.row_stride }
 }
 
 /// Where one variant of the forward kernel reads and writes.
-struct Run<'a> {
-    records: View<'a>,
-    arena: Bound<'a>,
-    given: Option<View<'a>>,
-    e: Bound<'a>,
-    status: Bound<'a>,
-    rows: u32,
-    tokens: u32,
-    grid: Option<TokenGrid>,
+pub(super) struct Run<'a> {
+    pub records: View<'a>,
+    pub arena: Bound<'a>,
+    pub given: Option<View<'a>>,
+    pub e: Bound<'a>,
+    pub status: Bound<'a>,
+    pub rows: u32,
+    pub tokens: u32,
+    pub grid: Option<TokenGrid>,
 }
 
 impl<'a> Run<'a> {
     /// Parameters of a kernel over these blocks (or numbers).
-    fn params(
+    pub(super) fn params(
         &self,
         encoder: &Encoder,
         recorder: &Recorder<'_>,
@@ -172,7 +142,7 @@ impl<'a> Run<'a> {
     }
 
     /// Records the numbers of all waves, class after class.
-    fn numbers(
+    pub(super) fn numbers(
         &self,
         encoder: &Encoder,
         recorder: &mut Recorder<'_>,
@@ -202,7 +172,7 @@ impl<'a> Run<'a> {
     }
 
     /// Records a range of the plan's blocks with the kernel for everything.
-    fn dispatch(
+    pub(super) fn dispatch(
         &self,
         encoder: &Encoder,
         recorder: &mut Recorder<'_>,
@@ -284,16 +254,16 @@ impl<'a> Run<'a> {
 }
 
 /// Words of the waves' numbers of so many rows: two a number; one number where there is none, for the binding.
-fn number_words(plan: &Plan, rows: u32) -> u32 {
+pub(super) fn number_words(plan: &Plan, rows: u32) -> u32 {
     2 * rows * (plan.numbers().len() as u32).max(1)
 }
 
-fn number_bytes(plan: &Plan, rows: u32) -> u64 {
+pub(super) fn number_bytes(plan: &Plan, rows: u32) -> u64 {
     4 * u64::from(number_words(plan, rows))
 }
 
 /// Cuts runs of rows so that their waves' numbers fit [`MAX_NUMBER_BYTES`], at multiples of `multiple` rows.
-fn number_chunks(plan: &Plan, ranges: Vec<Range<u32>>, multiple: u32) -> Vec<Range<u32>> {
+pub(super) fn number_chunks(plan: &Plan, ranges: Vec<Range<u32>>, multiple: u32) -> Vec<Range<u32>> {
     let fit = (MAX_NUMBER_BYTES / number_bytes(plan, multiple)).clamp(1, 1 << 24) as u32 * multiple;
     let cut = |range: Range<u32>| {
         range.clone().step_by(fit as usize).map(move |from| from..range.end.min(from + fit))
@@ -371,124 +341,4 @@ fn sample_range<'a>(view: View<'a>, first: u32, last: u32) -> View<'a> {
     part.shape[0] = last - first;
     part.offset += u64::from(first) * u64::from(view.sample_stride) * view.dtype.bytes();
     part
-}
-
-/// Which row of its parameters each block with a missing vector used, `[learned, samples]` of this run of records.
-fn selectors(
-    encoder: &Encoder,
-    recorder: &mut Recorder<'_>,
-    records: &View<'_>,
-    given: Option<View<'_>>,
-    selectors: &View<'_>,
-) -> Result<(), Error> {
-    let alignment = recorder.gpu().alignment();
-    let unused = recorder.scratch(OP, 4)?;
-    let run = Run {
-        records: *records,
-        // This variant reads no arena.
-        arena: records.bind(alignment),
-        given,
-        e: selectors.bind(alignment),
-        status: unused.vector(1).bind(alignment),
-        rows: records.width(),
-        tokens: 1,
-        grid: None,
-    };
-    let numbers = recorder.scratch(OP, number_bytes(&encoder.plan, run.rows))?;
-    let numbers = numbers.vector(number_words(&encoder.plan, run.rows)).bind(alignment);
-    run.numbers(encoder, recorder, numbers)?;
-    let blocks = encoder.plan.layouts().len() as u32;
-    run.dispatch(encoder, recorder, 0..blocks, numbers, &["BACKWARD"])
-}
-
-pub(super) fn backward(
-    encoder: &Encoder,
-    recorder: &mut Recorder<'_>,
-    args: &Backward<'_>,
-) -> Result<(), Error> {
-    let alignment = recorder.gpu().alignment();
-    let (arena_len, learned) = (encoder.plan.arena_len(), encoder.plan.learned());
-    let chunks = Chunks::new(args.de.rows(), arena_len.into());
-    let scratch = recorder.zeroed_scratch(OP, chunks.bytes(arena_len.into()))?;
-    let partials = scratch.matrix(chunks.count, arena_len);
-    let ranges = recorder.gpu().row_chunks(OP, &[args.de], chunks.rows)?;
-    for range in ranges.into_iter().filter(|_| learned > 0) {
-        let samples = range.end - range.start;
-        let used = recorder.scratch(OP, u64::from(learned) * u64::from(samples) * 4)?;
-        let used = used.matrix(learned, samples);
-        let records = args.records.columns(range.start, samples);
-        let given = args.given.map(|given| given.slice_rows(range.start, range.end));
-        selectors(encoder, recorder, &records, given, &used)?;
-        let filled = chunks.of(&range);
-        let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
-        let de = args.de.slice_rows(range.start, range.end).bind(alignment);
-        for (block, layout) in encoder.plan.headers().filter(|(_, layout)| layout.is_learned()) {
-            let params = GradientParams {
-                de: de.rows,
-                samples,
-                block,
-                chunk_rows: chunks.rows,
-                partial_start: part.rows.start,
-                arena_len,
-                pad: [0; 3],
-            };
-            let quads = (layout.features.len() as u64).div_ceil(4);
-            recorder.dispatch(&Dispatch {
-                kernel: &ARENA_GRADIENT,
-                flags: &[],
-                params: bytemuck::bytes_of(&params),
-                knobs: &[],
-                storage: &[de, used.bind(alignment), encoder.words().bind(alignment), part],
-                groups: (u64::from(filled.end - filled.start) * quads).div_ceil(64),
-                iterations: chunks.rows.into(),
-            })?;
-        }
-    }
-    sum_chunks(recorder, &partials, chunks.count, &args.darena, args.mode, (1.0, None))?;
-    scale_gradients(encoder, recorder, args)
-}
-
-/// Adds the gradients of the learned scales to the arena's, which has 0 for them so far.
-fn scale_gradients(encoder: &Encoder, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
-    let alignment = recorder.gpu().alignment();
-    let chunks = Chunks::new(args.de.rows(), 1);
-    let mut views = vec![args.de];
-    views.extend(args.given);
-    let ranges = recorder.gpu().row_chunks(OP, &views, chunks.rows)?;
-    let ranges = number_chunks(&encoder.plan, ranges, chunks.rows);
-    for (block, layout) in encoder.plan.headers().filter(|(_, layout)| !layout.scale.is_empty()) {
-        let scratch = recorder.scratch(OP, chunks.bytes(1))?;
-        let partials = scratch.matrix(chunks.count, 1);
-        for range in &ranges {
-            let records = args.records.columns(range.start, range.end - range.start);
-            let filled = chunks.of(range);
-            let part = partials.slice_rows(filled.start, filled.end).bind(alignment);
-            let run = Run {
-                records,
-                arena: part,
-                given: args.given.map(|given| given.slice_rows(range.start, range.end)),
-                e: args.de.slice_rows(range.start, range.end).bind(alignment),
-                status: part,
-                rows: range.end - range.start,
-                tokens: 1,
-                grid: None,
-            };
-            let numbers = recorder.scratch(OP, number_bytes(&encoder.plan, run.rows))?;
-            let numbers = numbers.vector(number_words(&encoder.plan, run.rows)).bind(alignment);
-            run.numbers(encoder, recorder, numbers)?;
-            let params = run.params(encoder, recorder, &(block..block + 1), chunks.rows);
-            recorder.dispatch(&Dispatch {
-                kernel: &SCALE_GRADIENT,
-                flags: &[],
-                params: bytemuck::bytes_of(&params),
-                knobs: &[],
-                storage: &[records.bind(alignment), encoder.words().bind(alignment), run.e, numbers, part],
-                groups: (filled.end - filled.start).into(),
-                iterations: encoder.plan.iterations() * u64::from(chunks.rows / 64) + 64,
-            })?;
-        }
-        let scale = args.darena.columns(layout.scale.start, 1);
-        sum_chunks(recorder, &partials, chunks.count, &scale, Mode::Accumulate, (1.0, None))?;
-    }
-    Ok(())
 }

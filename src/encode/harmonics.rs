@@ -1,8 +1,8 @@
 //! Spherical harmonics: their conventions, and the recording of their kernels.
 
-use super::{Encoder, OP, gpu::word_stride};
+use super::{Encoder, gpu::word_stride};
 use crate::Error;
-use crate::gpu::{Access, Binding, Dispatch, Dtype, Kernel, Mode, Recorder, Rows, View, check_overlap};
+use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Rows, View};
 use bytemuck::{Pod, Zeroable};
 
 pub(super) static HARMONICS: Kernel = Kernel {
@@ -15,14 +15,14 @@ pub(super) static HARMONICS: Kernel = Kernel {
     when: "features of every block of spherical harmonics, once a block",
 };
 
-pub(super) static PLACE_GRADIENT: Kernel = Kernel {
-    name: "encode/place_gradient",
-    source: include_str!("../../shaders/encode/place_gradient.wgsl"),
+pub(super) static HARMONICS_GRADIENT: Kernel = Kernel {
+    name: "encode/harmonics_gradient",
+    source: include_str!("../../shaders/encode/harmonics_gradient.wgsl"),
     storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
     params_bytes: size_of::<GradientParams>(),
-    flags: &[&[], &["ACCUMULATE"]],
+    flags: &[&[]],
     loop_bound: "5,000",
-    when: "gradient of the places through every block of spherical harmonics, once a block",
+    when: "gradient of the inputs: of places through spherical harmonics, once a block",
 };
 
 /// Signs and factors of spherical harmonics. Columns are always l = 0..=degree, m = −l..=l, where m < 0 stands for sin |m|φ.
@@ -78,82 +78,42 @@ struct Params {
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct GradientParams {
     de: Rows,
-    dposition: Rows,
+    dinput: Rows,
     records_start: u32,
     records_stride: u32,
     samples: u32,
     block: u32,
 }
 
-/// Arguments of [`Encoder::place_gradient`].
-#[derive(Clone, Copy, Debug)]
-pub struct PlaceGradient<'a> {
-    /// As in the forward.
-    pub records: View<'a>,
-    /// Gradient of e, `[S, M]`.
-    pub de: View<'a>,
-    /// Written: `[S, 2]`, with respect to latitude and longitude, per degree; 0 where the place is not known.
-    pub dposition: View<'a>,
-    /// Whether `dposition` is replaced or added to.
-    pub mode: Mode,
-}
-
-impl Encoder {
-    /// Records the gradient of the places through the plan's blocks of spherical harmonics (and through no other block), for
-    /// those who optimise positions. At a pole the longitude's is 0, but for rounding.
-    ///
-    /// The derivative of one column errs by at most l·(2e-7 + 1e-8·l)·π/180 at degree l (π times that where the
-    /// convention has π).
-    ///
-    /// # Errors
-    /// Wrong shapes, types or ranges; overlapping outputs; a plan without spherical harmonics.
-    pub fn place_gradient(&self, recorder: &mut Recorder<'_>, args: &PlaceGradient<'_>) -> Result<(), Error> {
-        if !self.plan.layouts().iter().any(|layout| layout.block.is_harmonics()) {
-            let rule = "this plan has no spherical harmonics";
-            return Err(Error::argument(OP, "dposition", "asked for", rule, "skip it"));
-        }
-        let samples = args.de.rows();
-        self.check_records(recorder, &args.records, samples)?;
-        args.de.check_rows(OP, "de", Dtype::F32, samples, self.plan.width())?;
-        args.dposition.check_rows(OP, "dposition", Dtype::F32, samples, 2)?;
-        check_overlap(
-            OP,
-            &[
-                ("records", args.records, Access::Read),
-                ("de", args.de, Access::Read),
-                ("dposition", args.dposition, Access::Write),
-            ],
-        )?;
-        let alignment = recorder.gpu().alignment();
-        for range in recorder.gpu().row_chunks(OP, &[args.de, args.dposition], 1)? {
-            let samples = range.end - range.start;
-            let records = args.records.columns(range.start, samples).bind(alignment);
-            let [de, dposition] =
-                [args.de, args.dposition].map(|view| view.slice_rows(range.start, range.end).bind(alignment));
-            let mut mode = args.mode;
-            for (block, _) in self.plan.headers().filter(|(_, layout)| layout.block.is_harmonics()) {
-                let params = GradientParams {
-                    de: de.rows,
-                    dposition: dposition.rows,
-                    records_start: records.rows.start,
-                    records_stride: word_stride(&args.records),
-                    samples,
-                    block,
-                };
-                recorder.dispatch(&Dispatch {
-                    kernel: &PLACE_GRADIENT,
-                    flags: if mode == Mode::Accumulate { &["ACCUMULATE"] } else { &[] },
-                    params: bytemuck::bytes_of(&params),
-                    knobs: &[],
-                    storage: &[records, self.words().bind(alignment), de, dposition],
-                    groups: samples.div_ceil(GRADIENT_TILE).into(),
-                    iterations: ITERATIONS,
-                })?;
-                mode = Mode::Accumulate;
-            }
-        }
-        Ok(())
+/// Adds the gradient of the places through the plan's blocks of spherical harmonics to the first two columns of `dinput`.
+pub(super) fn add_gradient(
+    encoder: &Encoder,
+    recorder: &mut Recorder<'_>,
+    records: &View<'_>,
+    [de, dinput]: [Bound<'_>; 2],
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let (bound, samples) = (records.bind(alignment), records.width());
+    for (block, _) in encoder.plan.headers().filter(|(_, layout)| layout.block.is_harmonics()) {
+        let params = GradientParams {
+            de: de.rows,
+            dinput: dinput.rows,
+            records_start: bound.rows.start,
+            records_stride: word_stride(records),
+            samples,
+            block,
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &HARMONICS_GRADIENT,
+            flags: &[],
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[bound, encoder.words().bind(alignment), de, dinput],
+            groups: samples.div_ceil(GRADIENT_TILE).into(),
+            iterations: ITERATIONS,
+        })?;
     }
+    Ok(())
 }
 
 /// Records the features of known places, for every block of spherical harmonics.

@@ -22,9 +22,17 @@
 //! | [`Block::Table`], [`Block::TerraMindCoordinate`], [`Block::SkySenseCalendar`] | `table[number − first]` | `schemes/table.wgsl` | `…/table.rs` |
 //! | [`Block::TesseraFrequencies`] | `sin, cos(2π f_j d/365 + φ)`, f and φ learned | `schemes/frequencies.wgsl` | `…/frequencies.rs` |
 //!
-//! Forward: `shaders/encode/forward.wgsl`, twin [`twin::forward`]. Backward: `shaders/encode/arena_gradient.wgsl`, then
-//! `reduce/sum_chunks.wgsl`, and `scale_gradient.wgsl`, twin [`twin::arena_gradient`]; of places
-//! `shaders/encode/place_gradient.wgsl`, twin [`twin::place_gradient`]. Tests: `tests/gpu/encode/`, `tests/golden.rs`.
+//! Forward: `shaders/encode/forward.wgsl`, twin [`twin::forward`].
+//!
+//! | gradient | of | shaders, each first stage before `reduce/sum_chunks.wgsl` | twin |
+//! |---|---|---|---|
+//! | [`Encoder::backward`], [`Encoder::tokens_backward`] | missing vectors, tables | `arena_gradient.wgsl` | [`twin::arena_gradient`], [`twin::tokens_gradient`] |
+//! | | learned scales | `scale_gradient.wgsl` | |
+//! | | learned frequencies, phases | `frequency_gradient.wgsl` | |
+//! | [`Encoder::input_gradient`] | place, time, GSD of each record | `number_gradient.wgsl`, `input_gradient.wgsl` (no sums over rows) | [`twin::input_gradient`] |
+//! | | places, through harmonics | `harmonics_gradient.wgsl` | |
+//!
+//! Tests: `tests/gpu/encode/`, `tests/golden.rs`.
 //!
 //! **Exactness.** Angles are integers up to the last step (fixed-point degrees, calendar arithmetic, u32 turns), and
 //! harmonics are wrapping products; only the final sine is a float. Errors against f64 stay below 1e-6, whatever the
@@ -32,12 +40,14 @@
 //!
 //! **Missing values.** A block whose inputs are missing gives one learned vector instead (initially 0) and 0 in its
 //! validity column; published ones give 0. All learned parameters lie in one arena, block after block: missing vector,
-//! table, scale.
+//! table, scale or frequencies.
 
+mod backward;
 mod catalogue;
 pub mod codec;
 mod gpu;
 mod harmonics;
+mod input;
 mod plan;
 mod scheme;
 mod schemes;
@@ -46,9 +56,11 @@ mod tokens;
 pub mod twin;
 mod waves;
 
+pub use backward::{Backward, TokensBackward};
 pub use catalogue::{SchemeInfo, schemes};
 pub(crate) use gpu::KERNELS;
-pub use harmonics::{Convention, PlaceGradient};
+pub use harmonics::Convention;
+pub use input::InputGradient;
 pub use plan::{Block, IdTables, Layout, Plan};
 pub use scheme::Scale;
 pub use schemes::clay::Clay;
@@ -63,7 +75,7 @@ pub use tokens::{AddToTokens, Axis, TokenGrid};
 pub use waves::{Order, Wave, Waves};
 
 use crate::Error;
-use crate::gpu::{Access, Dtype, Gpu, Mode, Recorder, View, check_overlap};
+use crate::gpu::{Access, Dtype, Gpu, Recorder, View, check_overlap};
 use crate::records::RECORD_WORDS;
 
 const OP: &str = "encode";
@@ -115,21 +127,6 @@ pub struct Forward<'a> {
     /// u32 `[blocks]`, counted up: records in which a field that the block reads holds an impossible value or an id
     /// past its table. Such a field counts as missing.
     pub status: Option<View<'a>>,
-}
-
-/// Arguments of [`Encoder::backward`].
-#[derive(Clone, Copy, Debug)]
-pub struct Backward<'a> {
-    /// As in the forward.
-    pub records: View<'a>,
-    /// As in the forward.
-    pub given: Option<View<'a>>,
-    /// Gradient of e, `[S, M]`.
-    pub de: View<'a>,
-    /// Written: gradient of the arena, `[arena_len]`.
-    pub darena: View<'a>,
-    /// Whether `darena` is replaced or added to.
-    pub mode: Mode,
 }
 
 impl Encoder {
@@ -212,50 +209,6 @@ impl Encoder {
         };
         gpu.run(|recorder| self.forward(recorder, &args))?;
         gpu.read_f32(&e).await
-    }
-
-    /// Records the gradient of the arena, learned scales included. Sums over records run in chunks of 256 from record 0 (twice as many until
-    /// the partial sums fit 64 MiB), in order.
-    ///
-    /// # Errors
-    /// As [`Encoder::forward`]; also a plan without learned parameters.
-    pub fn backward(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
-        if self.plan.arena_len() == 0 {
-            let rule = "this plan learns nothing";
-            return Err(Error::argument(OP, "darena", "asked for", rule, "skip the backward"));
-        }
-        if self.plan.reads_tokens() {
-            let rule = "some block needs a token's place";
-            return Err(Error::argument(
-                OP,
-                "plan",
-                "of tokens",
-                rule,
-                "sum such a table's gradient from that of the tokens",
-            ));
-        }
-        if self.plan.learns_frequencies() {
-            let rule = "frequencies have no gradient";
-            return Err(Error::argument(
-                OP,
-                "plan",
-                "with frequencies",
-                rule,
-                "encode them by a plan of their own",
-            ));
-        }
-        let samples = args.de.rows();
-        self.check_records(recorder, &args.records, samples)?;
-        args.de.check_rows(OP, "de", Dtype::F32, samples, self.plan.width())?;
-        args.darena.check_rows(OP, "darena", Dtype::F32, 1, self.plan.arena_len())?;
-        let mut used = vec![
-            ("records", args.records, Access::Read),
-            ("de", args.de, Access::Read),
-            ("darena", args.darena, Access::Write),
-        ];
-        used.extend(self.check_given(args.given, samples)?);
-        check_overlap(OP, &used)?;
-        gpu::backward(self, recorder, args)
     }
 
     fn check_records(&self, recorder: &Recorder<'_>, records: &View<'_>, samples: u64) -> Result<(), Error> {

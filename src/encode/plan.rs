@@ -160,8 +160,7 @@ pub enum Block {
     /// Tessera's learned frequencies: `sin(2π f_j d/365 + φ_j)`, j = 0..count, then `cos(2π f_j d/365 + φ_(count + j))`, of
     /// day d; 0 where it is missing. Upstream maps them on by a linear layer ([`crate::linear`]). The arena holds f
     /// (turns a year, |f| < 1,024, initially a geometric row from 1 to 365), then φ (radians, initially 0). Phases are exact,
-    /// so that only the sine is rounded; day 366 lies in the next turn. No gradient of f and φ yet: the backward refuses
-    /// such a plan.
+    /// so that only the sine is rounded; day 366 lies in the next turn.
     TesseraFrequencies {
         /// Days: [`Source::DayOfYear`], or [`Source::Given`] for days that no record holds.
         source: Source,
@@ -443,11 +442,6 @@ impl Plan {
             let scheme = layout.block.scheme();
             scheme.waves().map(|waves| waves.sources()).unwrap_or_default().into_iter().chain(scheme.source())
         })
-    }
-
-    /// Whether some block learns frequencies.
-    pub(super) fn learns_frequencies(&self) -> bool {
-        self.layouts.iter().any(|layout| matches!(layout.block, Block::TesseraFrequencies { .. }))
     }
 
     /// Where each block lies.

@@ -110,35 +110,8 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::forward`]; a grid without tokens; a plan with spherical harmonics.
     pub fn add_to_tokens(&self, recorder: &mut Recorder<'_>, args: &AddToTokens<'_>) -> Result<(), Error> {
-        args.grid.check()?;
-        if self.plan.layouts().iter().any(|layout| layout.block.is_harmonics()) {
-            let rule = "they are encoded by the record, not by the token";
-            return Err(Error::argument(
-                OP,
-                "plan",
-                "spherical harmonics",
-                rule,
-                "call forward, then add a linear map",
-            ));
-        }
-        let [samples, tokens, _] = args.tokens.shape;
-        self.check_records(
-            recorder,
-            &args.records,
-            u64::from(samples) * u64::from(args.grid.records_a_sample()),
-        )?;
+        self.check_tokens(recorder, &args.records, ("tokens", args.tokens), &args.grid)?;
         args.arena.check_rows(OP, "arena", Dtype::F32, 1, self.plan.arena_len())?;
-        args.tokens.check_shape(OP, "tokens", Dtype::F32, [samples, tokens, self.plan.width()])?;
-        if args.tokens.rows() > u32::MAX.into() || tokens > 1 << 19 {
-            let rule = "a sample has at most 2^19 tokens, a batch 2^32 − 1";
-            return Err(Error::argument(
-                OP,
-                "tokens",
-                format!("{:?}", args.tokens.shape),
-                rule,
-                "split the batch",
-            ));
-        }
         let mut used = vec![
             ("records", args.records, Access::Read),
             ("arena", args.arena, Access::Read),
@@ -151,5 +124,30 @@ impl Encoder {
         }
         check_overlap(OP, &used)?;
         gpu::add_to_tokens(self, recorder, args)
+    }
+
+    /// What [`Encoder::add_to_tokens`] and its backward ask of a grid, its records and its tokens.
+    pub(super) fn check_tokens(
+        &self,
+        recorder: &Recorder<'_>,
+        records: &View<'_>,
+        (name, view): (&'static str, View<'_>),
+        grid: &TokenGrid,
+    ) -> Result<(), Error> {
+        grid.check()?;
+        if self.plan.layouts().iter().any(|layout| layout.block.is_harmonics()) {
+            let rule = "they are encoded by the record, not by the token";
+            let remedy = "call forward, then add a linear map";
+            return Err(Error::argument(OP, "plan", "spherical harmonics", rule, remedy));
+        }
+        let [samples, tokens, _] = view.shape;
+        self.check_records(recorder, records, u64::from(samples) * u64::from(grid.records_a_sample()))?;
+        view.check_shape(OP, name, Dtype::F32, [samples, tokens, self.plan.width()])?;
+        if view.rows() > u32::MAX.into() || tokens > 1 << 19 {
+            let (value, rule) =
+                (format!("{:?}", view.shape), "a sample has at most 2^19 tokens, a batch 2^32 − 1");
+            return Err(Error::argument(OP, name, value, rule, "split the batch"));
+        }
+        Ok(())
     }
 }

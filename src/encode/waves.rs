@@ -360,18 +360,12 @@ impl Waves {
         };
         let is_live = |known: bool| if self.zero_by_column { known } else { all_known };
         for ladder in &self.ladders {
-            let count = ladder.waves.len();
             let amplitude = scale.unwrap_or(ladder.amplitude);
             for (k, wave) in ladder.waves.iter().enumerate() {
                 let turns = turns(wave).filter(|_| is_live(true));
                 let [sine, cosine] =
                     turns.map_or([0.0; 2], |turns| sincos_turns(turns).map(|w| w * amplitude));
-                let at = ladder.at as usize;
-                let (sine_at, cosine_at) = match ladder.order {
-                    Order::Split => (at + k, at + count + k),
-                    Order::CosFirst => (at + count + k, at + k),
-                    Order::Interleaved => (at + 2 * k, at + 2 * k + 1),
-                };
+                let (sine_at, cosine_at) = ladder.columns(k);
                 (out[sine_at], out[cosine_at]) = (sine, cosine);
             }
         }
@@ -389,6 +383,66 @@ impl Waves {
             out[column.at as usize] = value.filter(|_| is_live(true)).unwrap_or(0.0);
         }
         all_known
+    }
+}
+
+impl Waves {
+    /// Twin of `encode/number_gradient`: hands `add` the gradient of every number, per 2⁶⁴ of its integer, given that of the
+    /// features; nothing where the kernel makes the features 0.
+    pub(super) fn add_slopes(
+        &self,
+        value_of: &dyn Fn(Source) -> Option<i64>,
+        scale: Option<f32>,
+        de: &[f32],
+        add: &mut dyn FnMut(Source, f32),
+    ) {
+        const TAU: f32 = std::f32::consts::TAU;
+        let all_known = self.sources().into_iter().all(|source| value_of(source).is_some());
+        if !all_known && !self.zero_by_column {
+            return;
+        }
+        let frequency = |source: Source, per_unit: f64| f32_from_i64(fixed_frequency(source, per_unit), 32);
+        let swing = |wave: &Wave| -> Option<[f32; 2]> {
+            let turns = wave.terms.iter().try_fold(wave.offset_turns(), |sum, (source, per_unit)| {
+                let fixed = fixed_frequency(*source, *per_unit);
+                Some(sum.wrapping_add(wave_turns(value_of(*source)?, fixed)))
+            });
+            turns.map(sincos_turns)
+        };
+        for ladder in &self.ladders {
+            let factor = TAU * scale.unwrap_or(ladder.amplitude);
+            let mut sums = vec![0f32; ladder.waves.first().map_or(0, |wave| wave.terms.len())];
+            for (k, wave) in ladder.waves.iter().enumerate() {
+                let Some([sine, cosine]) = swing(wave) else { continue };
+                let (sine_at, cosine_at) = ladder.columns(k);
+                let slope = de[sine_at].mul_add(cosine, -(de[cosine_at] * sine));
+                for (sum, (source, per_unit)) in sums.iter_mut().zip(&wave.terms) {
+                    *sum = slope.mul_add(frequency(*source, *per_unit), *sum);
+                }
+            }
+            let terms = ladder.waves.first().map_or(&[][..], |wave| &wave.terms);
+            sums.iter().zip(terms).for_each(|(sum, (source, _))| add(*source, factor * sum));
+        }
+        for column in &self.columns {
+            let gradient = de[column.at as usize];
+            let factor = TAU * scale.unwrap_or(column.amplitude) * gradient;
+            match &column.feature {
+                Feature::Product(waves) => {
+                    let Some(swings) = waves.iter().map(swing).collect::<Option<Vec<_>>>() else { continue };
+                    for (i, wave) in waves.iter().enumerate() {
+                        let other = swings.get(1 - i).map_or(1.0, |[sine, _]| *sine);
+                        let slope = factor * swings[i][1] * other;
+                        for (source, per_unit) in &wave.terms {
+                            add(*source, slope * frequency(*source, *per_unit));
+                        }
+                    }
+                }
+                Feature::Linear(source, per_unit, _) if value_of(*source).is_some() => {
+                    add(*source, gradient * frequency(*source, *per_unit));
+                }
+                Feature::Linear(..) => {}
+            }
+        }
     }
 }
 
@@ -427,6 +481,16 @@ impl Kind {
 }
 
 impl Ladder {
+    /// Columns of the sine and the cosine of wave k.
+    fn columns(&self, k: usize) -> (usize, usize) {
+        let (at, count) = (self.at as usize, self.waves.len());
+        match self.order {
+            Order::Split => (at + k, at + count + k),
+            Order::CosFirst => (at + count + k, at + k),
+            Order::Interleaved => (at + 2 * k, at + 2 * k + 1),
+        }
+    }
+
     fn kind(&self) -> Kind {
         let is_plain = |wave: &Wave| wave.terms.len() == 1 && wave.offset_turns() == 0;
         let is_harmonic = |wave: &Wave| {

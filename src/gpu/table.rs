@@ -44,6 +44,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "common/sum64",
     "common/view",
     "encode/block",
+    "encode/chunk",
     "encode/codec/lanes",
     "encode/codec/tessera_code",
     "encode/codec/words",

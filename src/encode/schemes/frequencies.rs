@@ -2,7 +2,7 @@
 
 use super::galileo::check_width;
 use crate::Error;
-use crate::common::fixed64::{i64_from_f32, wave_turns};
+use crate::common::fixed64::{f32_from_i64, i64_from_f32, wave_turns};
 use crate::common::phase::sincos_turns;
 use crate::encode::scheme::{Given, Sample, Scheme};
 use crate::encode::{OP, Source};
@@ -12,9 +12,34 @@ use crate::records::Fields;
 /// `TURNS_OF_RADIAN` in the shader.
 const TURNS_OF_RADIAN: i64 = 1_433_540_284_805_665;
 
+/// 2π/365.
+const RADIANS_PER_DAY: f32 = 0.017_214_207;
+
 pub(in crate::encode) struct Frequencies {
     pub source: Source,
     pub count: u32,
+}
+
+impl Frequencies {
+    /// Adds a row's share of the gradients of f, by day, and of both phases, given that of its features; twin of
+    /// `shaders/encode/frequency_gradient.wgsl`.
+    pub(in crate::encode) fn add_slopes(&self, number: i64, own: &[f32], de: &[f32], sums: &mut [f32]) {
+        let count = self.count as usize;
+        let days = f32_from_i64(number, 43);
+        for j in 0..count {
+            let turns = |phase: usize| year_turns(number, own[j]).wrapping_add(turns_of(own[phase + j]));
+            let by_sine = de[j] * sincos_turns(turns(count))[1];
+            let by_cosine = -(de[count + j] * sincos_turns(turns(2 * count))[0]);
+            sums[j] += (by_sine + by_cosine) * days;
+            sums[count + j] += by_sine;
+            sums[2 * count + j] += by_cosine;
+        }
+    }
+
+    /// From days to turns a year.
+    pub(in crate::encode) fn finish_slopes(&self, sums: &mut [f32]) {
+        sums[..self.count as usize].iter_mut().for_each(|sum| *sum *= RADIANS_PER_DAY);
+    }
 }
 
 impl Scheme for Frequencies {

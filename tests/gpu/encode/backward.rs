@@ -1,4 +1,4 @@
-//! Gradients of missing vectors and tables.
+//! Gradients of missing vectors, tables and scales.
 
 use super::*;
 use gtca::encode::{Prithvi, Scale, Source, twin};
@@ -15,7 +15,7 @@ fn gradients_match_the_twin_around_every_tile_and_chunk_edge() {
     for layout in LAYOUTS {
         for samples in [1, 2, 63, 64, 65, 255, 256, 257, 513] {
             let batch = Batch::of(every_block(), &ragged(samples, samples as u64));
-            let expected = twin::arena_gradient(&batch.plan, &batch.records, &[], &batch.de);
+            let expected = twin::arena_gradient(&batch.plan, &batch.records, &batch.arena, &[], &batch.de);
             // Additions alone, in the twin's order: a device has nothing to contract.
             assert_same_bits("darena", &batch.backward(gpu, layout), &expected);
         }
@@ -80,9 +80,11 @@ fn accumulation_adds_to_what_is_there() {
     let mut t = Tensors::new(gpu, Layout::OneBuffer);
     let records = t.u32([RECORD_WORDS, 1, 2], batch.records.words());
     let de = t.f32([2, 1, 2], &[1.0, 9.0, 2.0, 9.0]);
+    let arena = t.f32([1, 1, 3], &[0.0; 3]);
     let darena = t.f32([1, 1, 3], &[0.5, 0.25, 0.125]);
     let args = Backward {
         records: t.view(records),
+        arena: t.view(arena),
         given: None,
         de: t.view(de),
         darena: t.view(darena),
@@ -131,7 +133,7 @@ fn scale_differences(batch: &Batch) -> Vec<f64> {
 }
 
 /// A year and its day, or none, so that the reference needs no calendar.
-fn dated(samples: usize) -> Vec<Record> {
+pub fn dated(samples: usize) -> Vec<Record> {
     let date = |(i, record): (usize, &Record)| {
         let mut record = with_subset(record, 0xf00 | (i % 7) << 8);
         record.climate_zone = Some((i % 40) as u32);
@@ -157,7 +159,7 @@ fn gradients_of_learned_scales_match_the_twin_and_central_differences() {
             let total: f64 = batch.de.iter().map(|de| f64::from(de.abs())).sum();
             let bound = sum_bound(4 * 32 + 6 + 3, total) + 1e-7 * total;
             assert_near("scales", &scales, &scale_differences(&batch), bound);
-            let twin = twin::arena_gradient(&batch.plan, &batch.records, &[], &batch.de);
+            let twin = twin::arena_gradient(&batch.plan, &batch.records, &batch.arena, &[], &batch.de);
             assert_near("twin", &got, &wide(&twin), bound);
             for _ in 0..3 {
                 assert_same_bits("repeat", &got, &batch.backward(gpu, layout));

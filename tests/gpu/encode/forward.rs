@@ -171,18 +171,15 @@ fn impossible_values_on_the_device_count_as_missing_and_are_counted() {
 
 #[test]
 fn a_batch_larger_than_a_binding_is_cut_without_a_trace() {
-    let Some(_) = gpu() else { return };
-    let limits = wgpu::Limits { max_storage_buffer_binding_size: 208 << 10, ..wgpu::Limits::default() };
-    let options = OpenOptions { limits: Some(limits), ..Default::default() };
-    let small = pollster::block_on(Gpu::open(&options)).unwrap();
-    let small: &'static Gpu = Box::leak(Box::new(small));
+    let Some(gpu) = gpu() else { return };
+    let small = small_gpu();
     let batch = Batch::of(every_block(), &records(1300, 13));
     for layout in LAYOUTS {
-        let (whole, status) = batch.forward(gpu().unwrap(), layout);
+        let (whole, status) = batch.forward(gpu, layout);
         let (cut, cut_status) = batch.forward(small, layout);
         assert_same_bits("e", &whole, &cut);
         assert_eq!(status, cut_status);
-        assert_same_bits("darena", &batch.backward(gpu().unwrap(), layout), &batch.backward(small, layout));
+        assert_same_bits("darena", &batch.backward(gpu, layout), &batch.backward(small, layout));
     }
 }
 
@@ -208,6 +205,7 @@ fn bad_arguments_are_refused_by_name() {
     let clay = Encoder::new(gpu, Plan::new(&[Block::ClayScalars { validity: false }]).unwrap());
     let args = Backward {
         records: t.view(records),
+        arena: t.view(arena),
         given: None,
         de: t.view(e),
         darena: t.view(arena),

@@ -17,6 +17,23 @@ fn batch(samples: usize, count: u32) -> Batch {
     batch
 }
 
+/// Day of the year by the calendar, where the record has a date.
+fn day(batch: &Batch, sample: usize) -> Option<f64> {
+    let record = batch.records.get(sample);
+    let date = |month, day| CivilDate::new(record.year.unwrap(), month, day);
+    let day = 1 + day_number(date(record.month?, record.day.unwrap())) - day_number(date(1, 1));
+    Some(f64::from(day))
+}
+
+/// Features of a day in f64.
+pub fn features(day: Option<f64>, count: u32, own: &[f64]) -> Vec<f64> {
+    let count = count as usize;
+    let Some(day) = day else { return vec![0.0; 2 * count] };
+    let angle = |j: usize| TAU * own[j] * day / 365.0;
+    let sines = (0..count).map(|j| (angle(j) + own[count + j]).sin());
+    sines.chain((0..count).map(|j| (angle(j) + own[2 * count + j]).cos())).collect()
+}
+
 #[test]
 fn learned_frequencies_stay_within_a_millionth_of_f64() {
     let Some(gpu) = gpu() else { return };
@@ -25,17 +42,8 @@ fn learned_frequencies_stay_within_a_millionth_of_f64() {
         let (e, _) = batch.forward(gpu, layout);
         let twin = twin::forward(&batch.plan, &batch.records, &batch.arena, &[]);
         assert_near("e against its twin", &e, &wide(&twin), 3e-7);
-        let (arena, count) = (wide(&batch.arena), count as usize);
-        let row = |sample: usize| -> Vec<f64> {
-            let Some(month) = batch.records.get(sample).month else { return vec![0.0; 2 * count] };
-            let record = batch.records.get(sample);
-            let date = |month, day| CivilDate::new(record.year.unwrap(), month, day);
-            let day = 1 + day_number(date(month, record.day.unwrap())) - day_number(date(1, 1));
-            let angle = |j: usize| TAU * arena[j] * f64::from(day) / 365.0;
-            let sines = (0..count).map(|j| (angle(j) + arena[count + j]).sin());
-            sines.chain((0..count).map(|j| (angle(j) + arena[2 * count + j]).cos())).collect()
-        };
-        let expected: Vec<_> = (0..samples).flat_map(row).collect();
+        let arena = wide(&batch.arena);
+        let expected: Vec<_> = (0..samples).flat_map(|i| features(day(&batch, i), count, &arena)).collect();
         assert_near("e against f64", &e, &expected, 1e-6);
     }
 }
@@ -49,15 +57,52 @@ fn frequencies_start_from_a_geometric_row_without_phases() {
 }
 
 #[test]
-fn a_gradient_that_does_not_exist_is_refused() {
+fn gradients_of_frequencies_and_phases_match_the_twin_and_central_differences() {
     let Some(gpu) = gpu() else { return };
-    let batch = batch(2, 1);
-    let mut t = Tensors::new(gpu, Layout::Separate);
-    let records = t.u32([RECORD_WORDS, 1, 2], batch.records.words());
-    let (de, darena) = (t.f32([2, 1, 2], &[1.0; 4]), t.poisoned([1, 1, 3]));
-    let (records, de, darena) = (t.view(records), t.view(de), t.view(darena));
-    let args = Backward { records, given: None, de, darena, mode: Mode::Overwrite };
-    let encoder = Encoder::new(gpu, batch.plan);
-    let error = t.run(|recorder| encoder.backward(recorder, &args)).unwrap_err();
-    assert!(error.to_string().contains("frequencies"), "{error}");
+    for (i, samples) in [1, 2, 63, 64, 65, 255, 256, 257, 700].into_iter().enumerate() {
+        for (layout, count) in LAYOUTS.into_iter().zip([1 + i as u32, 40]) {
+            let batch = batch(samples, count);
+            let gradient = batch.backward(gpu, layout);
+            let width = 2 * count as usize;
+            let objective = |own: &[f64]| -> f64 {
+                let rows = (0..samples).flat_map(|i| features(day(&batch, i), count, own));
+                rows.zip(&batch.de).map(|(e, &de)| e * f64::from(de)).sum()
+            };
+            // One column's share of a record: |de| ≤ 1, a wave errs by 2e-7; days reach 366.
+            let phase = |_| (sum_bound(256 + 3, samples as f64), 2e-7 * samples as f64);
+            let bound = |j: usize| {
+                let (sum, wave) = phase(j);
+                let factor = if j < count as usize { 2.0 * TAU * 366.0 / 365.0 } else { 1.0 };
+                // Differences err by (angle's slope · h)²/6 of the slope.
+                (sum + wave + 1e-6) * factor
+            };
+            let bounds: Vec<f64> = (0..width / 2 * 3).map(bound).collect();
+            let numeric = central_differences(&wide(&batch.arena), 1e-4, objective);
+            assert_close("against f64", &gradient, &numeric, &bounds);
+            let twin = twin::arena_gradient(&batch.plan, &batch.records, &batch.arena, &[], &batch.de);
+            assert_close("against the twin", &gradient, &wide(&twin), &bounds);
+            assert_same_bits("repeat", &gradient, &batch.backward(gpu, LAYOUTS[i % 2]));
+        }
+    }
+}
+
+#[test]
+fn a_frequency_gradient_over_120_000_records_is_whole() {
+    let Some(gpu) = gpu() else { return };
+    let plan = Plan::new(&[Block::TesseraFrequencies { source: Source::DayOfYear, count: 1 }]).unwrap();
+    let days = |i: usize| (i % 366) as i32 + 1;
+    let all: Vec<Record> = (0..120_000).map(|i| Record::new().day_of_year(days(i))).collect();
+    let mut batch = Batch::of(plan, &all);
+    batch.arena = vec![3.25, 0.5, -0.75];
+    let mut expected = [0.0; 3];
+    for (i, de) in batch.de.chunks_exact(2).enumerate() {
+        let turn = TAU * f64::from(days(i)) / 365.0;
+        let by_sine = f64::from(de[0]) * (3.25 * turn + 0.5).cos();
+        let by_cosine = -f64::from(de[1]) * (3.25 * turn - 0.75).sin();
+        let add = [(by_sine + by_cosine) * turn, by_sine, by_cosine];
+        expected.iter_mut().zip(add).for_each(|(sum, add)| *sum += add);
+    }
+    let bound = sum_bound(256 + 469, 120_000.0 * 0.4);
+    let bounds = [bound * TAU, bound, bound];
+    assert_close("darena", &batch.backward(gpu, Layout::Separate), &expected, &bounds);
 }

@@ -1,7 +1,8 @@
 //! Spherical harmonics: every degree, every convention.
 
+use super::inputs::input_gradient;
 use super::*;
-use gtca::encode::{Convention, PlaceGradient, twin};
+use gtca::encode::{Convention, twin};
 
 const CONVENTIONS: [Convention; 3] =
     [Convention::Orthonormal, Convention::SatClip, Convention::SatClipAnalytic];
@@ -150,21 +151,10 @@ fn a_place_alone_and_twenty_repeats_give_the_same_bits() {
     }
 }
 
-/// The gradient of the places from the kernel, added to `before` where that is given.
-fn place_gradient(batch: &Batch, gpu: &'static Gpu, layout: Layout, before: Option<&[f32]>) -> Vec<f32> {
-    let samples = batch.records.len() as u32;
-    let mut t = Tensors::new(gpu, layout);
-    let records = t.u32([RECORD_WORDS, 1, samples], batch.records.words());
-    let de = t.f32([samples, 1, batch.plan.width()], &batch.de);
-    let dposition = match before {
-        Some(before) => t.f32([samples, 1, 2], before),
-        None => t.poisoned([samples, 1, 2]),
-    };
-    let mode = if before.is_some() { Mode::Accumulate } else { Mode::Overwrite };
-    let encoder = Encoder::new(gpu, batch.plan.clone());
-    let args = PlaceGradient { records: t.view(records), de: t.view(de), dposition: t.view(dposition), mode };
-    t.run(|recorder| encoder.place_gradient(recorder, &args)).unwrap();
-    t.read(dposition)
+/// The gradient of the places from the kernel; nothing else moves.
+fn place_gradient(batch: &Batch, gpu: &'static Gpu, layout: Layout) -> Vec<f32> {
+    let gradient = input_gradient(batch, &vec![0.0; 2 * batch.records.len()], gpu, layout, None);
+    gradient.chunks_exact(4).flat_map(|row| row[..2].to_vec()).collect()
 }
 
 /// Central differences of Σ de · e in f64, per degree; a place beyond a pole is one on the other side.
@@ -207,7 +197,7 @@ fn the_slope_of_every_column_holds_its_bound() {
             (l * (2e-7 + 1e-8 * l)).to_radians() + 1e-9
         };
         let bounds: Vec<f64> = (0..batch.records.len()).flat_map(|i| [bound(i); 2]).collect();
-        let gradient = place_gradient(&batch, gpu, Layout::Separate, None);
+        let gradient = place_gradient(&batch, gpu, Layout::Separate);
         assert_close("dposition", &gradient, &place_differences(&batch), &bounds);
     }
 }
@@ -224,47 +214,16 @@ fn gradients_of_places_match_central_differences_and_the_twin() {
             Block::Place { degree: 8 },
         ];
         let batch = Batch::of(Plan::new(&blocks).unwrap(), &all);
-        let gradient = place_gradient(&batch, gpu, LAYOUTS[i % 2], None);
+        let gradient = place_gradient(&batch, gpu, LAYOUTS[i % 2]);
         assert_near("against f64", &gradient, &place_differences(&batch), 2e-6);
-        let twin = twin::place_gradient(&batch.plan, &batch.records, &batch.de);
-        assert_near("against the twin", &gradient, &wide(&twin), 1e-6);
-        let added = place_gradient(&batch, gpu, LAYOUTS[i % 2], Some(&vec![1.0; samples * 2]));
-        let expected: Vec<f64> = gradient.iter().map(|value| f64::from(*value) + 1.0).collect();
-        assert_near("added", &added, &expected, 1e-6);
+        let twin = twin::input_gradient(&batch.plan, &batch.records, &batch.arena, &[], &batch.de);
+        let twin: Vec<f64> = twin.chunks_exact(4).flat_map(|row| wide(&row[..2])).collect();
+        assert_near("against the twin", &gradient, &twin, 1e-6);
         for repeat in 0..if i == 8 { 20 } else { 1 } {
-            assert_same_bits("repeat", &gradient, &place_gradient(&batch, gpu, LAYOUTS[repeat % 2], None));
+            assert_same_bits("repeat", &gradient, &place_gradient(&batch, gpu, LAYOUTS[repeat % 2]));
         }
         let mut alone = Batch::of(batch.plan.clone(), &all[samples - 1..]);
         alone.de = batch.de[batch.de.len() - alone.de.len()..].to_vec();
-        assert_same_bits(
-            "alone",
-            &gradient[samples * 2 - 2..],
-            &place_gradient(&alone, gpu, LAYOUTS[0], None),
-        );
+        assert_same_bits("alone", &gradient[samples * 2 - 2..], &place_gradient(&alone, gpu, LAYOUTS[0]));
     }
-}
-
-#[test]
-fn a_plan_without_harmonics_has_no_gradient_of_places() {
-    let Some(gpu) = gpu() else { return };
-    let batch = Batch::of(Plan::new(&[Block::Season]).unwrap(), &records(2, 1));
-    let mut t = Tensors::new(gpu, Layout::OneBuffer);
-    let records = t.u32([RECORD_WORDS, 1, 2], batch.records.words());
-    let de = t.f32([2, 1, batch.plan.width()], &batch.de);
-    let dposition = t.poisoned([2, 1, 2]);
-    let refusal = |plan: &Plan, dposition| {
-        let encoder = Encoder::new(gpu, plan.clone());
-        let (records, de) = (t.view(records), t.view(de));
-        let args = PlaceGradient { records, de, dposition, mode: Mode::Overwrite };
-        t.run(|recorder| encoder.place_gradient(recorder, &args)).unwrap_err().to_string()
-    };
-    assert!(refusal(&batch.plan, t.view(dposition)).contains("`dposition`"));
-    let place = Plan::new(&[Block::Place { degree: 3 }]).unwrap();
-    assert_eq!(place.width(), batch.plan.width());
-    assert!(refusal(&place, t.view(dposition).columns(0, 1)).contains("`dposition`"));
-    assert!(refusal(&place, t.view(de).columns(0, 2)).contains("overlap"));
-    assert!(
-        t.read(dposition).iter().all(|value| value.to_bits() == POISON),
-        "nothing may have been recorded"
-    );
 }

@@ -6,15 +6,17 @@ mod continuity;
 mod forward;
 mod frequencies;
 mod harmonics;
+mod inputs;
 mod published;
 mod reference;
 mod systems;
 mod tables;
+mod token_gradients;
 mod waves;
 
 use crate::support::*;
 use gtca::encode::{Backward, Block, Encoder, Forward, Plan};
-use gtca::gpu::{Gpu, Mode};
+use gtca::gpu::{Gpu, Mode, OpenOptions};
 use gtca::records::{Field, RECORD_WORDS, Record, Records};
 
 /// Every block of ours, with small tables.
@@ -124,6 +126,13 @@ fn with_subset(full: &Record, mask: usize) -> Record {
     record
 }
 
+/// A device that binds no more than 208 KiB at once.
+fn small_gpu() -> &'static Gpu {
+    let limits = wgpu::Limits { max_storage_buffer_binding_size: 208 << 10, ..wgpu::Limits::default() };
+    let options = OpenOptions { limits: Some(limits), ..Default::default() };
+    Box::leak(Box::new(pollster::block_on(Gpu::open(&options)).unwrap()))
+}
+
 /// One batch on a device.
 struct Batch {
     plan: Plan,
@@ -170,11 +179,18 @@ impl Batch {
         let samples = self.records.len() as u32;
         let mut t = Tensors::new(gpu, layout);
         let records = t.u32([RECORD_WORDS, 1, samples], self.records.words());
+        let arena = t.f32([1, 1, self.plan.arena_len()], &self.arena);
         let de = t.f32([samples, 1, self.plan.width()], &self.de);
         let darena = t.poisoned([1, 1, self.plan.arena_len()]);
         let encoder = Encoder::new(gpu, self.plan.clone());
-        let (records, de) = (t.view(records), t.view(de));
-        let args = Backward { records, given: None, de, darena: t.view(darena), mode: Mode::Overwrite };
+        let args = Backward {
+            records: t.view(records),
+            arena: t.view(arena),
+            given: None,
+            de: t.view(de),
+            darena: t.view(darena),
+            mode: Mode::Overwrite,
+        };
         t.run(|recorder| encoder.backward(recorder, &args)).unwrap();
         t.read(darena)
     }

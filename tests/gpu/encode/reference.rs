@@ -75,12 +75,12 @@ fn month_lengths(year: Option<i32>) -> [i32; 12] {
     [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 }
 
-fn year_length(year: Option<i32>) -> f64 {
+pub fn year_length(year: Option<i32>) -> f64 {
     month_lengths(year).iter().sum::<i32>().into()
 }
 
 /// The local year (where known), and the fraction of it that has passed.
-fn season(record: &Record) -> Option<(Option<i32>, f64)> {
+pub fn season(record: &Record) -> Option<(Option<i32>, f64)> {
     let months = month_lengths(record.year);
     let before = |month: i32| months[..month as usize - 1].iter().sum::<i32>();
     let year_day = match (record.month, record.day) {
@@ -112,7 +112,7 @@ fn day(record: &Record) -> Option<f64> {
     Some(f64::from(record.second_of_day? + record.utc_offset_s.unwrap_or(0)) / 86_400.0)
 }
 
-fn decimal_year(record: &Record) -> Option<f64> {
+pub fn decimal_year(record: &Record) -> Option<f64> {
     let year = record.year?;
     let (local, fraction) = season(record).unwrap_or((Some(year), 0.5));
     Some(f64::from(local?) + fraction)

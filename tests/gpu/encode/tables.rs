@@ -47,7 +47,7 @@ fn rows_and_their_gradients_equal_the_twin_bit_for_bit() {
         let batch = Batch::of(plan(), &ragged(samples, 4));
         let (e, _) = batch.forward(gpu, layout);
         assert_same_bits("e", &e, &twin::forward(&batch.plan, &batch.records, &batch.arena, &[]));
-        let expected = twin::arena_gradient(&batch.plan, &batch.records, &[], &batch.de);
+        let expected = twin::arena_gradient(&batch.plan, &batch.records, &batch.arena, &[], &batch.de);
         assert_same_bits("darena", &batch.backward(gpu, layout), &expected);
     }
 }

@@ -1,12 +1,12 @@
 // Gradient of the places of records through one block of spherical harmonics, in 1/degree:
-//     dposition[i] (+)= (Σ_column de · ∂Y/∂lat, Σ_column de · ∂Y/∂lon);   0 where the place is not known.
+//     dinput[i, 0..2] += (Σ_column de · ∂Y/∂lat, Σ_column de · ∂Y/∂lon);   0 where the place is not known.
 // ∂Y/∂θ comes from the series of encode/harmonics with k in the coefficients and the other wave: Σ_k −k c_lmk sin kθ (m even)
 // or k c_lmk cos kθ (m odd); ∂Y/∂φ is m times the other column of the pair ±m. Then ∂lat = −π/180 ∂θ, ∂lon = π/180 ∂φ.
-// ACCUMULATE adds to what dposition holds.
+// encode/input_gradient has written dinput before.
 //
-// records and plan as in encode/harmonics; de: [samples, width]; dposition: [samples, 2].
+// records and plan as in encode/harmonics; de: [samples, width]; dinput: [samples, 4].
 // One invocation = four records; sums run over m, then over l as the series lie. Loops at most 5,000 times at degree 40.
-// Twin: `place_gradient` in src/encode/twin.rs, `gradient` in src/encode/schemes/place.rs.
+// Twin: `Place::gradient` in src/encode/schemes/place.rs.
 
 #import common/view
 #import encode/four_places
@@ -16,7 +16,7 @@ const RADIANS_PER_DEGREE = 0.017453292;
 
 struct Params {
     de: Rows,
-    dposition: Rows,
+    dinput: Rows,
     records_start: u32,
     records_stride: u32, // elements between the words of a record
     samples: u32,
@@ -27,7 +27,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> records: array<u32>;
 @group(0) @binding(2) var<storage, read> plan: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> de: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dposition: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dinput: array<f32>;
 
 fn record_word(word: u32, sample: u32) -> u32 {
     return records[params.records_start + word * params.records_stride + sample];
@@ -71,17 +71,12 @@ fn add_pair(sums: Slopes, rows: vec4<u32>, centre: u32, m: u32, legendre: vec4<f
 
 fn put(sample: u32, row: u32, theta: f32, phi: f32) {
     if sample < params.samples {
-        let at = row_start(params.dposition, sample);
+        let at = row_start(params.dinput, sample);
         let is_known = row != NONE;
         let lat = select(0.0, -RADIANS_PER_DEGREE * theta, is_known);
         let lon = select(0.0, RADIANS_PER_DEGREE * phi, is_known);
-#if ACCUMULATE
-        dposition[at] += lat;
-        dposition[at + 1u] += lon;
-#else
-        dposition[at] = lat;
-        dposition[at + 1u] = lon;
-#endif
+        dinput[at] += lat;
+        dinput[at + 1u] += lon;
     }
 }
 
