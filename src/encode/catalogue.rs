@@ -65,29 +65,29 @@ const TESSERA: &str = "ucam-eo/tessera@ef4f0ace";
 catalogue! {
     // system, block, reads, source, error, backward
     "gtca", Place, "latitude, longitude", OURS, "2e-7 + 1e-8·degree", "missing vector, place";
-    "gtca", Season, "date, second", OURS, "1e-6", "missing vector";
-    "gtca", Day, "second, UTC offset", OURS, "1e-6", "missing vector";
-    "gtca", Year, "date", OURS, "1e-6; decades: f32", "missing vector";
-    "gtca", Gsd, "GSD", OURS, "1e-6; octaves: f32", "missing vector";
+    "gtca", Season, "date, second", OURS, "1e-6", "missing vector, time";
+    "gtca", Day, "second, UTC offset", OURS, "1e-6", "missing vector, time";
+    "gtca", Year, "date", OURS, "1e-6; decades: f32", "missing vector, time";
+    "gtca", Gsd, "GSD", OURS, "1e-6; octaves: f32", "missing vector, GSD";
     "gtca", Id, "sensor, climate zone, ecoregion or tile", OURS, "2⁻²⁴ of the sum", "table, missing vector";
     "gtca", Table, "any whole number", OURS, "exact", "table, missing vector";
-    "gtca", Waves, "any numbers", OURS, "1e-6 below 1e4 rad", "–";
-    "Clay v1.5", ClayScalars, "ISO week, hour, latitude, longitude", CLAY, "1e-6", "–";
+    "gtca", Waves, "any numbers", OURS, "1e-6 below 1e4 rad", "numbers that do not step";
+    "Clay v1.5", ClayScalars, "ISO week, hour, latitude, longitude", CLAY, "1e-6", "place";
     "Clay v1.5", Clay, "token and GSD, or wavelength", CLAY, "1e-6; 5e-6 above 1e4 rad", "–";
-    "Prithvi-EO-2.0", Prithvi, "year and day, latitude and longitude, or token", TERRATORCH, "1e-6", "scale";
+    "Prithvi-EO-2.0", Prithvi, "year and day, latitude and longitude, or token", TERRATORCH, "1e-6", "scale, place";
     "TerraMind", TerraMind, "token", TERRATORCH, "1e-6", "–";
     "TerraMind", TerraMindCoordinate, "latitude or longitude, quarters of a degree", TERRATORCH, "exact", "table, missing vector";
-    "Galileo", Galileo, "month, place, or token and GSD", "nasaharvest/galileo@0f0b5b95", "1e-6", "–";
-    "Presto", Presto, "month, place, or token", "nasaharvest/presto@13173d02", "1e-6", "–";
+    "Galileo", Galileo, "month, place, or token and GSD", "nasaharvest/galileo@0f0b5b95", "1e-6", "place";
+    "Presto", Presto, "month, place, or token", "nasaharvest/presto@13173d02", "1e-6", "place";
     "Tessera", Tessera, "day of the year", TESSERA, "1e-6", "–";
-    "Tessera", TesseraFrequencies, "day of the year", TESSERA, "1e-6", "–";
+    "Tessera", TesseraFrequencies, "day of the year", TESSERA, "1e-6", "frequencies, phases";
     "SkySense++", SkySenseCalendar, "day of the year", "kang-wu/SkySensePlusPlus@cb0c6b77", "exact", "table, missing vector";
-    "GeoCLIP", EqualEarth, "latitude, longitude", GEOCLIP, "1e-6", "–";
-    "GeoCLIP, GT-Loc, TorchSpatial", Fourier, "any two numbers", GEOCLIP, "1e-6; 5e-6 above 1e4 rad", "–";
-    "GT-Loc", TimeAngles, "month, day, second, UTC offset", "dshatwell23/gtloc@6e7d9d27", "1e-6", "–";
+    "GeoCLIP", EqualEarth, "latitude, longitude", GEOCLIP, "1e-6", "place";
+    "GeoCLIP, GT-Loc, TorchSpatial", Fourier, "any two numbers", GEOCLIP, "1e-6; 5e-6 above 1e4 rad", "numbers that do not step";
+    "GT-Loc", TimeAngles, "month, day, second, UTC offset", "dshatwell23/gtloc@6e7d9d27", "1e-6", "time";
     "SatCLIP", Harmonics, "latitude, longitude", SATCLIP, "π(2e-7 + 1e-8·degree)", "place";
-    "SatCLIP", SatClip, "latitude, longitude", SATCLIP, "1e-6", "–";
-    "Space2Vec, Sphere2Vec, TorchSpatial", Spatial, "latitude, longitude", TORCHSPATIAL, "1e-6; 5e-6 above 1e4 rad, 2e-5 above 1e7", "–";
+    "SatCLIP", SatClip, "latitude, longitude", SATCLIP, "1e-6", "place";
+    "Space2Vec, Sphere2Vec, TorchSpatial", Spatial, "latitude, longitude", TORCHSPATIAL, "1e-6; 5e-6 above 1e4 rad, 2e-5 above 1e7", "place";
 }
 
 /// Every kind of block, the rows of README's table.

@@ -86,10 +86,10 @@ impl Encoder {
     /// the month or the year is, it stands still. At the seams of the year, of the day and of ±180° it is the derivative on the
     /// record's side. The length of a year is that of the record's local year.
     ///
-    /// The derivative of a feature `a · sin 2πfx`, or of a product of two, errs by at most `3e-7 · 2πf|a| · |∂x/∂input|`, where x is
-    /// on the sphere or the Equal Earth map by at most `3e-7 · 2πf|a| · π/180` more; that of a column of spherical harmonics by l·(2e-7 + 1e-8·l)·π/180 at degree l (π times that
-    /// where the convention has π). At a pole the longitude's is 0 through harmonics, but for rounding. Each record alone
-    /// gives the same bits.
+    /// The derivative of a feature `a · sin 2πfx`, or of a product of two, errs by at most `3e-7 · 2πf|a| · |∂x/∂input|`, and where
+    /// x is on the sphere or the Equal Earth map by at most `3e-7 · 2πf|a| · π/180` more. That of a column of spherical
+    /// harmonics errs by at most l·(2e-7 + 1e-8·l)·π/180 at degree l (π times that where the convention has π). At a pole the
+    /// longitude's is 0 through harmonics, but for rounding. A record alone gives the same bits.
     ///
     /// # Errors
     /// As [`Encoder::forward`]; also a plan in which nothing changes smoothly with an input.

@@ -2,7 +2,6 @@
 
 use super::*;
 use gtca::encode::twin;
-use gtca::gpu::OpenOptions;
 
 /// 1e-6; for the two linear features, whose magnitude is not bounded, half an f32 step where that is more.
 fn bounds(expected: &[f64]) -> Vec<f64> {
