@@ -1,16 +1,19 @@
 //! `encode`: 65,536 records to 512 features: four numbers × 64 geometric frequencies × (sin, cos), with 64-bit products.
 //! `encode_harmonics`: 16 phases × 16 integer harmonics × (sin, cos). `encode_gtca`: the default plan. `encode_mixed`: all of
-//! them in one plan. `encode_naive`: the ladders of `encode` from unfused ops, every intermediate stored.
+//! them in one plan. `encode_naive`: the ladders of `encode` from unfused ops, every intermediate stored. `encode_inputs`: the
+//! gradient of place, time and GSD through the ladders of `encode`; its bytes are the gradient read.
 //!
 //! Bytes are the records read and the features written; the roof is that of a pure write. Almost all arithmetic is on
 //! integers; no flops are counted.
 
 mod naive;
 
-use super::{assert_near, read_rows};
+use super::{assert_near, numbers, read_rows};
 use crate::{Case, Job};
-use gtca::encode::{Block, Encoder, Forward, IdTables, Order, Plan, Source, Wave, Waves, twin};
-use gtca::gpu::{Dtype, Gpu, View};
+use gtca::encode::{
+    Block, Encoder, Forward, IdTables, InputGradient, Order, Plan, Source, Wave, Waves, twin,
+};
+use gtca::gpu::{Dtype, Gpu, Mode, View};
 use gtca::records::{RECORD_WORDS, Record, Records};
 
 const RECORDS: u32 = 65_536;
@@ -26,6 +29,8 @@ pub(super) fn cases() -> Vec<Case> {
             make: Box::new(move |gpu| encode(gpu, plan(blocks))),
         }
     };
+    let inputs =
+        Case { name: "encode_inputs", shape: format!("{RECORDS}x512"), make: Box::new(input_gradient) };
     let naive =
         Case { name: "encode_naive", shape: format!("{RECORDS}x512"), make: Box::new(naive::ladders) };
     vec![
@@ -33,6 +38,7 @@ pub(super) fn cases() -> Vec<Case> {
         case("encode_harmonics", harmonics),
         case("encode_gtca", ours),
         case("encode_mixed", mixed),
+        inputs,
         naive,
     ]
 }
@@ -114,5 +120,36 @@ fn encode(gpu: &Gpu, plan: Plan) -> Job {
     };
     let bytes = 4.0 * f64::from(RECORDS) * f64::from(RECORD_WORDS + width);
     let written = 4.0 * f64::from(RECORDS * width);
+    Job { bytes, written, flops: 0.0, record: Box::new(record), check: Box::new(check) }
+}
+
+fn input_gradient(gpu: &Gpu) -> Job {
+    let plan = plan(ladders);
+    let (encoder, width) = (Encoder::new(gpu, plan.clone()), plan.width());
+    let words = gpu.upload("records", records(0..RECORDS).words());
+    let gradient = numbers(RECORDS * width, 1);
+    let de = gpu.upload("de", &gradient);
+    let dinput = gpu.zeros("dinput", u64::from(RECORDS) * 16);
+    let (host, result) = (gpu.clone(), dinput.clone());
+    let record = move |commands: &mut wgpu::CommandEncoder| {
+        let args = InputGradient {
+            records: View::matrix(&words, RECORD_WORDS, RECORDS).of(Dtype::U32),
+            arena: View::vector(&words, 0),
+            given: None,
+            de: View::matrix(&de, RECORDS, width),
+            dinput: View::matrix(&dinput, RECORDS, 4),
+            mode: Mode::Overwrite,
+        };
+        encoder.input_gradient(&mut host.recorder(commands), &args).expect("valid arguments");
+    };
+    let check = move |gpu: &Gpu| {
+        for few in [0..40, RECORDS - 40..RECORDS] {
+            let got = read_rows(gpu, &result, 4, few.clone());
+            let de = &gradient[(few.start * width) as usize..(few.end * width) as usize];
+            assert_near("encode_inputs", &got, &twin::input_gradient(&plan, &records(few), &[], &[], de));
+        }
+    };
+    let bytes = 4.0 * f64::from(RECORDS) * f64::from(RECORD_WORDS + width + 4);
+    let written = 16.0 * f64::from(RECORDS);
     Job { bytes, written, flops: 0.0, record: Box::new(record), check: Box::new(check) }
 }
