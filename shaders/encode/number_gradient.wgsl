@@ -47,17 +47,14 @@ fn frequency(at: u32) -> f32 {
     return f32_from_i64(plan_words64(at), 32);
 }
 
-// Frequencies of wave k of a ladder, of both its numbers.
-fn ladder_frequencies(kind: u32, table: u32, k: u32) -> vec2<f32> {
-    if kind == LADDER_HARMONICS {
-        return vec2<f32>(f32(bitcast<i32>(plan_word(table + k))), 0.0);
-    }
-    if kind == LADDER_ONE {
-        return vec2<f32>(frequency(table + 2u * k), 0.0);
-    }
-    return vec2<f32>(frequency(table + 5u * k), frequency(table + 5u * k + 2u));
+// One wave of a ladder: de of its sine and cosine columns, its phase, its frequencies of both numbers.
+fn add_wave(sums: vec2<f32>, sine_at: u32, cosine_at: u32, turns: u32, frequencies: vec2<f32>) -> vec2<f32> {
+    let wave = sincos_turns(turns);
+    let slope = fma(de[sine_at], wave.y, -(de[cosine_at] * wave.x));
+    return fma(vec2<f32>(slope), frequencies, sums);
 }
 
+// A loop for each kind: some adapters run every branch, but no loop that no lane needs.
 fn add_ladder(at: u32, ladder: u32, row: u32, live: bool, by_column: bool, scale: f32, has_scale: bool) {
     let kind = plan_word(ladder);
     let a = number_of(plan_word(ladder + 1u), row);
@@ -72,10 +69,27 @@ fn add_ladder(at: u32, ladder: u32, row: u32, live: bool, by_column: bool, scale
     let amplitude = select(bitcast<f32>(plan_word(ladder + 7u)), scale, has_scale);
     let table = plan_word(ladder + 8u);
     var sums = vec2<f32>(0.0);
-    for (var k = 0u; k < count; k++) {
-        let wave = sincos_turns(ladder_phase(kind, table, k, a.value, b.value));
-        let slope = fma(de[sine_at + k * step], wave.y, -(de[cosine_at + k * step] * wave.x));
-        sums = fma(vec2<f32>(slope), ladder_frequencies(kind, table, k), sums);
+    if kind == LADDER_HARMONICS {
+        for (var k = 0u; k < count; k++) {
+            let multiple = plan_word(table + k);
+            let frequencies = vec2<f32>(f32(bitcast<i32>(multiple)), 0.0);
+            sums = add_wave(sums, sine_at + k * step, cosine_at + k * step, a.value.y * multiple, frequencies);
+        }
+    } else if kind == LADDER_ONE {
+        for (var k = 0u; k < count; k++) {
+            let at = table + 2u * k;
+            let turns = wave_turns(a.value, plan_words64(at));
+            let frequencies = vec2<f32>(frequency(at), 0.0);
+            sums = add_wave(sums, sine_at + k * step, cosine_at + k * step, turns, frequencies);
+        }
+    } else {
+        for (var k = 0u; k < count; k++) {
+            let at = table + 5u * k;
+            let of_b = wave_turns(b.value, plan_words64(at + 2u));
+            let turns = wave_turns(a.value, plan_words64(at)) + of_b + plan_word(at + 4u);
+            let frequencies = vec2<f32>(frequency(at), frequency(at + 2u));
+            sums = add_wave(sums, sine_at + k * step, cosine_at + k * step, turns, frequencies);
+        }
     }
     add_slope(plan_word(ladder + 1u), row, TAU * amplitude * sums.x);
     add_slope(plan_word(ladder + 2u), row, TAU * amplitude * sums.y);
