@@ -3,7 +3,7 @@
 use super::*;
 use gtca::common::calendar::{CivilDate, day_number};
 use gtca::encode::{Source, twin};
-use std::f64::consts::TAU;
+use std::f64::consts::{PI, TAU};
 
 /// Frequencies of either sign up to ±1,000 turns a year, and phases of some turns.
 fn batch(samples: usize, count: u32) -> Batch {
@@ -63,20 +63,15 @@ fn gradients_of_frequencies_and_phases_match_the_twin_and_central_differences() 
         for (layout, count) in LAYOUTS.into_iter().zip([1 + i as u32, 40]) {
             let batch = batch(samples, count);
             let gradient = batch.backward(gpu, layout);
-            let width = 2 * count as usize;
             let objective = |own: &[f64]| -> f64 {
                 let rows = (0..samples).flat_map(|i| features(day(&batch, i), count, own));
                 rows.zip(&batch.de).map(|(e, &de)| e * f64::from(de)).sum()
             };
-            // One column's share of a record: |de| ≤ 1, a wave errs by 2e-7; days reach 366.
-            let phase = |_| (sum_bound(256 + 3, samples as f64), 2e-7 * samples as f64);
-            let bound = |j: usize| {
-                let (sum, wave) = phase(j);
-                let factor = if j < count as usize { 2.0 * TAU * 366.0 / 365.0 } else { 1.0 };
-                // Differences err by (angle's slope · h)²/6 of the slope.
-                (sum + wave + 1e-6) * factor
-            };
-            let bounds: Vec<f64> = (0..width / 2 * 3).map(bound).collect();
+            // A record adds |de| ≤ 1 to a phase, up to 4π · 366/365 to a frequency; a wave errs by 2e-7, differences by 1e-6.
+            let of_phase = sum_bound(256 + 3, samples as f64) + 2e-7 * samples as f64 + 1e-6;
+            let bound =
+                |j: usize| if j < count as usize { of_phase * 4.0 * PI * 366.0 / 365.0 } else { of_phase };
+            let bounds: Vec<f64> = (0..3 * count as usize).map(bound).collect();
             let numeric = central_differences(&wide(&batch.arena), 1e-4, objective);
             assert_close("against f64", &gradient, &numeric, &bounds);
             let twin = twin::arena_gradient(&batch.plan, &batch.records, &batch.arena, &[], &batch.de);
