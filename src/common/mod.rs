@@ -15,5 +15,6 @@ pub mod phase;
 pub mod projection;
 pub mod reduce;
 pub mod rng;
+pub mod s2;
 pub mod season;
 pub mod sum64;

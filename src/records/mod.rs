@@ -5,12 +5,16 @@
 //! (`#import records/fields`) and load fields with `records/load`.
 
 mod fields;
+mod mgrs;
 mod record;
+mod s2;
 mod units;
 mod valid;
 
 pub use fields::{FIELDS, Field, FieldInfo, Fields, Kind, RECORD_WORDS, wgsl_constants};
+pub use mgrs::MgrsSquare;
 pub use record::Record;
+pub use s2::S2Cell;
 pub use units::{degrees_from_fixed, fixed_from_degrees};
 
 use crate::Error;

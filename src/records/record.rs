@@ -18,6 +18,14 @@ pub(crate) const OFFSET_LIMIT_S: i32 = 64_800;
 /// use gtca::records::Record;
 /// let record = Record::new().lat_deg(47.38).lon_deg(8.54).unix_seconds(1_592_697_600).gsd_m(10.0);
 /// assert_eq!((record.year, record.month, record.day), (Some(2020), Some(6), Some(21)));
+///
+/// // A code that stands for none, as a map's 0 over the ocean, is left out.
+/// let koeppen = |code: u32| {
+///     let mut record = Record::new();
+///     record.climate_zone = (code != 0).then_some(code);
+///     record
+/// };
+/// assert_eq!([koeppen(0).climate_zone, koeppen(15).climate_zone], [None, Some(15)]);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]

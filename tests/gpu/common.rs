@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use gtca::common::{
-    calendar, fixed64, geodesy, numeric, pack, phase, projection, reduce, rng, season, sum64,
+    calendar, fixed64, geodesy, numeric, pack, phase, projection, reduce, rng, s2, season, sum64,
 };
 use gtca::gpu::{Gpu, View, assemble};
 use gtca::records::{Record, Records, fixed_from_degrees, wgsl_constants};
@@ -310,9 +310,15 @@ fn places_on_the_sphere_and_on_the_map_agree_bit_for_bit() {
     }));
     let cases: Vec<[u32; 4]> =
         places.iter().map(|place| place.map(fixed64::words).as_flattened().try_into().unwrap()).collect();
+    let place =
+        |case: &[u32; 4]| (fixed64::from_words([case[0], case[1]]), fixed64::from_words([case[2], case[3]]));
+    compare("s2", &cases, |case| {
+        let (lat, lon) = place(case);
+        let point = projection::unit_vector(lat, lon);
+        (0..=s2::MAX_DEVICE_LEVEL).map(|level| s2::cell_number(point, level) as u32).collect()
+    });
     compare("projection", &cases, |case| {
-        let lat = fixed64::from_words([case[0], case[1]]);
-        let lon = fixed64::from_words([case[2], case[3]]);
+        let (lat, lon) = place(case);
         let angle = projection::sincos_q60(lon);
         let up = projection::unit_vector(lat, lon);
         let map = projection::equal_earth(lat, lon);
