@@ -15,6 +15,7 @@ pub fn kernels() -> Vec<&'static Kernel> {
         crate::metrics::KERNELS,
         crate::optim::KERNELS,
         crate::perturb::KERNELS,
+        crate::prototypes::KERNELS,
         crate::sensitivity::KERNELS,
     ]
     .concat()
@@ -40,6 +41,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "common/projection",
     "common/reduce",
     "common/rng",
+    "common/s2",
     "common/season",
     "common/sum64",
     "common/view",
@@ -64,6 +66,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "lora/tile",
     "perturb/grid",
     "perturb/shift",
+    "prototypes/set",
     "records/load",
     "records/valid",
 ];

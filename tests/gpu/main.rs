@@ -14,6 +14,7 @@ mod loss;
 mod metrics;
 mod optim;
 mod perturb;
+mod prototypes;
 mod scratch;
 mod sensitivity;
 mod support;
