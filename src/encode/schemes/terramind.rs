@@ -18,7 +18,9 @@ pub struct TerraMindCoordinate {
     pub axis: Coordinate,
     /// Columns.
     pub width: u32,
-    /// Whether `-0.00` has a row of its own, the last: 722 or 1442 rows.
+    /// Whether `-0.00` has a row of its own, the last: 722 or 1442 rows. Of an exact −0.0 only [`row`](Self::row) knows the
+    /// sign: records hold angles as integers, so that on the device it is 0.00, where upstream writes `-0.00`. Every other
+    /// angle from −0.125° to 0° keeps its sign there too.
     pub strict: bool,
 }
 
