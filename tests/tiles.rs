@@ -77,7 +77,8 @@ fn what_is_no_cell_is_refused_by_name() {
 #[test]
 fn squares_have_the_names_that_are_published() {
     for (lat, lon, name) in [
-        // Honolulu, the examples of Wikipedia's article on MGRS.
+        // Where the equator meets Greenwich; Honolulu, the examples of Wikipedia's article on MGRS.
+        (0.0, 0.0, "31NAA"),
         (21.309_444, -157.916_861, "04QFJ"),
         // GeographicLib's manual: 38n 444500 3688500, and Cape Morris Jesup.
         (33.3336, 44.4040, "38SMB"),
@@ -98,7 +99,8 @@ fn squares_have_the_names_that_are_published() {
 #[test]
 fn squares_equal_those_of_an_independent_library() {
     let edges = [0.0, 3.0, 6.0, 9.0, 12.0, 21.0, 33.0, 41.9, 42.0, 179.999_999, 180.0, -180.0];
-    let lats = [-79.999, -72.0, -0.001, 0.0, 55.999, 56.0, 63.999, 64.0, 71.999, 72.0, 83.999];
+    // The library panics on the equator itself.
+    let lats = [-79.999, -72.0, -0.001, 0.001, 55.999, 56.0, 63.999, 64.0, 71.999, 72.0, 83.999];
     let at_edges = lats.iter().flat_map(|&lat| edges.map(|lon| [lat, lon]));
     let random = places(30_000).filter(|[lat, _]| (-80.0..84.0).contains(lat));
     let mut numbers = std::collections::BTreeMap::new();

@@ -4,7 +4,8 @@
 // and the convention's signs and factors in them: P_lm(cos θ) = Σ_k c_lmk cos kθ (m even) or sin kθ (m odd), k = l mod 2,
 // …, l. The phases kθ and mφ are exact products of u32 turns, so neither poles nor the antimeridian are special, and
 // Σ|c| is of the order of the function itself: nothing cancels. (A recursion over l is cheaper, but errs six times as
-// much at degree 40: 3e-6.) Rows of unknown places are left to encode/forward.
+// much at degree 40: 3e-6.) Rows of unknown places are left to encode/forward. For tokens, e is [records, width of the
+// block], which encode/spread adds to them.
 //
 // records, plan and e as in encode/forward. The block's constants, in vec4s: where the series of m = 0, 1, …, degree
 // start (as numbers), then the series: for every m those of l = m, m + 2, …, then of l = m + 1, m + 3, …, four l at a
@@ -24,10 +25,10 @@ struct Params {
     records_stride: u32, // elements between the words of a record
     samples: u32,
     block: u32,
-    parts: u32, // invocations that share the m of a record; 1 or even
+    parts: u32,  // invocations that share the m of a record; 1 or even
+    column: u32, // of the block's first feature in e
     pad0: u32,
     pad1: u32,
-    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -85,7 +86,7 @@ fn main(
     }
     let block = load_block(params.block);
     let degree = min(block.parameter, LEVELS - 1u);
-    let column = block.column;
+    let column = params.column;
     let a = four_places(sample, params.samples);
     let b = four_places(sample + 4u, params.samples);
     let c = four_places(sample + 8u, params.samples);

@@ -99,43 +99,55 @@ fn add_ladder(at: u32, ladder: u32, row: u32, live: bool, by_column: bool, scale
 struct Swing {
     known: bool,
     wave: vec2<f32>,
+    next: u32, // where the words after it start
 }
 
 fn column_swing(phase: u32, row: u32) -> Swing {
-    let a = number_of(plan_word(phase), row);
-    let b = number_of(plan_word(phase + 1u), row);
-    let turns = wave_turns(a.value, plan_words64(phase + 2u)) + wave_turns(b.value, plan_words64(phase + 4u));
-    return Swing(a.known && b.known, sincos_turns(turns + plan_word(phase + 6u)));
+    let terms = plan_word(phase);
+    var turns = plan_word(phase + 1u);
+    var known = true;
+    var at = phase + 2u;
+    for (var j = 0u; j < terms; j++) {
+        let number = number_of(plan_word(at), row);
+        turns += wave_turns(number.value, plan_words64(at + 1u));
+        known = known && number.known;
+        at += 3u;
+    }
+    return Swing(known, sincos_turns(turns), at);
 }
 
 fn add_phase(phase: u32, row: u32, slope: f32) {
-    add_slope(plan_word(phase), row, slope * frequency(phase + 2u));
-    add_slope(plan_word(phase + 1u), row, slope * frequency(phase + 4u));
+    for (var j = 0u; j < plan_word(phase); j++) {
+        let term = phase + 2u + 3u * j;
+        add_slope(plan_word(term), row, slope * frequency(term + 1u));
+    }
 }
 
-fn add_column(at: u32, column: u32, row: u32, live: bool, by_column: bool, scale: f32, has_scale: bool) {
+// Adds a column; gives where the next one's words start.
+fn add_column(at: u32, column: u32, row: u32, live: bool, by_column: bool, scale: f32, has_scale: bool) -> u32 {
     let sines = plan_word(column + 1u);
     let amplitude = select(bitcast<f32>(plan_word(column + 2u)), scale, has_scale);
     let gradient = de[at + plan_word(column)];
     let phase = column + 3u;
     if sines == 0u {
         if select(live, number_of(plan_word(phase), row).known, by_column) {
-            add_slope(plan_word(phase), row, gradient * frequency(phase + 2u));
+            add_slope(plan_word(phase), row, gradient * frequency(phase + 1u));
         }
-        return;
+        return phase + 5u;
     }
     let first = column_swing(phase, row);
-    var second = Swing(true, vec2<f32>(1.0, 0.0));
+    var second = Swing(true, vec2<f32>(1.0, 0.0), first.next);
     if sines == 2u {
-        second = column_swing(phase + 7u, row);
+        second = column_swing(first.next, row);
     }
     if select(live, first.known && second.known, by_column) {
         let factor = TAU * amplitude * gradient;
         add_phase(phase, row, factor * first.wave.y * second.wave.x);
         if sines == 2u {
-            add_phase(phase + 7u, row, factor * first.wave.x * second.wave.y);
+            add_phase(first.next, row, factor * first.wave.x * second.wave.y);
         }
     }
+    return second.next;
 }
 
 @compute @workgroup_size(64)
@@ -168,7 +180,6 @@ fn main(
         next += LADDER_WORDS;
     }
     for (var j = 0u; j < plan_word(program + 2u); j++) {
-        add_column(at, next, row, known, by_column, scale, has_scale);
-        next += COLUMN_WORDS;
+        next = add_column(at, next, row, known, by_column, scale, has_scale);
     }
 }

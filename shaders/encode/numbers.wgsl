@@ -1,7 +1,7 @@
 // The numbers that a plan's waves run on, once for every row: numbers[i, row] = (low word, high word), where the two
 // lowest bits, which no number needs, say known and refused.
 // Waves read them from there: some adapters run every case of a switch, so calendars and logarithms have variants of
-// their own, one a class of sources (PLACE, MAP, DATE, LENGTH, OTHER), and run once a record, not once a feature.
+// their own, one a class of sources (PLACE, MAP, CELL, DATE, LENGTH, OTHER), and run once a record, not once a feature.
 //
 // records and given_columns as in encode/forward; each source's code and fields lie in the plan from `numbers_start` on;
 // numbers: [sources, rows] vec2<u32>, contiguous, from the binding's start.

@@ -1,13 +1,16 @@
 // The numbers that waves run on. Each is a 64-bit integer with 2^bits to its natural unit: 55 for angles in degrees,
 // 64 for turns, 56 for coordinates on a map or in space, else 43; |number| stays below 2¹⁹ natural units. The importing kernel defines
 //     fn given(column: u32, row: u32) -> f32          a column of the second view
-// and sets one of the flags PLACE, MAP, DATE, LENGTH and OTHER: some adapters run every case of a switch.
+// and sets one of the flags PLACE, MAP, CELL, DATE, LENGTH and OTHER: some adapters run every case of a switch.
 // Twin: src/encode/source.rs, bit-equal.
 
 #import common/log2
 #import common/phase
 #if MAP
 #import common/projection
+#endif
+#if CELL
+#import common/s2
 #endif
 #import encode/rows
 #import records/valid
@@ -46,6 +49,7 @@ const SOURCE_UNIT_X = 30u;
 const SOURCE_UNIT_Y = 31u;
 const SOURCE_UNIT_Z = 32u;
 const SOURCE_GIVEN = 64u;
+const SOURCE_S2_CELL = 128u;
 
 // log2(10 · 2³²) in 2⁻³².
 const LOG2_TEN_METRES = vec2<u32>(1382670639u, 35u);
@@ -109,6 +113,18 @@ fn map_number(source: u32, claimed: u32, sample: u32) -> Number {
     value = select(value, unit.y, source == SOURCE_UNIT_Y);
     value = select(value, unit.z, source == SOURCE_UNIT_Z);
     return Number((claimed & ~impossible & PLACE_BITS) == PLACE_BITS, (claimed & impossible) != 0u, value);
+}
+#endif
+
+#if CELL
+fn s2_cell(level: u32, claimed: u32, sample: u32) -> Number {
+    let lat = record_words64(LAT_WORD, sample);
+    let lon = record_words64(LON_WORD, sample);
+    let impossible = outside_degrees(LAT_BIT, lat, 90u) | outside_degrees(LON_BIT, lon, 180u);
+    let known = (claimed & ~impossible & PLACE_BITS) == PLACE_BITS;
+    var number = whole_number(known, bitcast<i32>(s2_cell_number(unit_vector(lat, lon), level)));
+    number.refused = (claimed & impossible) != 0u;
+    return number;
 }
 #endif
 
@@ -236,7 +252,11 @@ fn source_number(source: u32, sample: u32, row: u32, token: Token, claimed: u32,
         case SOURCE_POSITION: { return whole_number(true, i32(token.position)); }
         default: { return given_number(given(source - SOURCE_GIVEN, row)); }
 #else
+#if CELL
+        default: { return s2_cell(source - SOURCE_S2_CELL, claimed, sample); }
+#else
         default: { return Number(false, false, vec2<u32>(0u)); }
+#endif
 #endif
     }
 }

@@ -4,7 +4,8 @@
 // The program lies in the plan from `block.constants` on:
 //     numbers, ladders, columns, flags; then the numbers that the block reads
 //     per ladder: kind, numbers a and b, count, first sine and first cosine column, step, amplitude, frequencies
-//     per column: column, sines (0: linear), amplitude, 2 × (numbers a and b, frequency a, frequency b, offset)
+//     per column: column, sines (0: linear), amplitude, then per sine: terms, offset, terms × (number, frequency);
+//         linear: number, scale, bias
 //     frequency tables
 // Where the block learns a scale, it replaces every amplitude. A missing number makes the block 0, or with
 // ZERO_BY_COLUMN the columns that read it.
@@ -19,7 +20,6 @@
 
 const PROGRAM_WORDS = 4u;
 const LADDER_WORDS = 9u;
-const COLUMN_WORDS = 17u;
 const ZERO_BY_COLUMN = 1u;
 const LADDER_HARMONICS = 0u;
 const LADDER_ONE = 1u;
@@ -72,37 +72,44 @@ fn put_ladder(at: u32, ladder: u32, row: u32, live: bool, by_column: bool, scale
 struct Sine {
     known: bool,
     value: f32,
+    next: u32, // where the words after it start
 }
 
 fn column_sine(phase: u32, row: u32) -> Sine {
-    let a = number_of(plan_word(phase), row);
-    let b = number_of(plan_word(phase + 1u), row);
-    let turns = wave_turns(a.value, plan_words64(phase + 2u)) + wave_turns(b.value, plan_words64(phase + 4u));
-    return Sine(a.known && b.known, sincos_turns(turns + plan_word(phase + 6u)).x);
+    let terms = plan_word(phase);
+    var turns = plan_word(phase + 1u);
+    var known = true;
+    var at = phase + 2u;
+    for (var j = 0u; j < terms; j++) {
+        let number = number_of(plan_word(at), row);
+        turns += wave_turns(number.value, plan_words64(at + 1u));
+        known = known && number.known;
+        at += 3u;
+    }
+    return Sine(known, sincos_turns(turns).x, at);
 }
 
-fn put_column(at: u32, column: u32, row: u32, live: bool, by_column: bool, scale: f32, has_scale: bool) {
+// Puts a column; gives where the next one's words start.
+fn put_column(at: u32, column: u32, row: u32, live: bool, by_column: bool, scale: f32, has_scale: bool) -> u32 {
     let sines = plan_word(column + 1u);
-    let amplitude = select(bitcast<f32>(plan_word(column + 2u)), scale, has_scale);
-    let phase = column + 3u;
-    var value = 0.0;
+    var value = select(bitcast<f32>(plan_word(column + 2u)), scale, has_scale);
     var known = true;
+    var next = column + 3u;
     if sines == 0u {
-        let number = number_of(plan_word(phase), row);
-        let product = mul_i64_wide(number.value, plan_words64(phase + 2u));
-        value = f32_from_i64(add64(product.zw, plan_words64(phase + 4u)), 32);
+        let number = number_of(plan_word(next), row);
+        let product = mul_i64_wide(number.value, plan_words64(next + 1u));
+        value = f32_from_i64(add64(product.zw, plan_words64(next + 3u)), 32);
         known = number.known;
-    } else {
-        let first = column_sine(phase, row);
-        value = amplitude * first.value;
-        known = first.known;
-        if sines == 2u {
-            let second = column_sine(phase + 7u, row);
-            value = value * second.value;
-            known = known && second.known;
-        }
+        next += 5u;
+    }
+    for (var j = 0u; j < sines; j++) {
+        let sine = column_sine(next, row);
+        value = value * sine.value;
+        known = known && sine.known;
+        next = sine.next;
     }
     put(at + plan_word(column), select(0.0, value, select(live, known, by_column)));
+    return next;
 }
 
 fn encode_waves(block: Block, row: u32, at: u32) -> Outcome {
@@ -130,8 +137,7 @@ fn encode_waves(block: Block, row: u32, at: u32) -> Outcome {
         next += LADDER_WORDS;
     }
     for (var j = 0u; j < columns; j++) {
-        put_column(at, next, row, known, by_column, scale, has_scale);
-        next += COLUMN_WORDS;
+        next = put_column(at, next, row, known, by_column, scale, has_scale);
     }
     return Outcome(known, 0u, refused);
 }

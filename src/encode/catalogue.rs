@@ -69,8 +69,9 @@ catalogue! {
     "gtca", Day, "second, UTC offset", OURS, "1e-6", "missing vector, time";
     "gtca", Year, "date", OURS, "1e-6; decades: f32", "missing vector, time";
     "gtca", Gsd, "GSD", OURS, "1e-6; octaves: f32", "missing vector, GSD";
+    "gtca", GeoTime, "latitude, longitude, date, second, UTC offset", OURS, "1e-6", "place, time";
     "gtca", Id, "sensor, climate zone, ecoregion or tile", OURS, "2⁻²⁴ of the sum", "table, missing vector";
-    "gtca", Table, "any whole number", OURS, "exact", "table, missing vector";
+    "gtca", Table, "any whole number, S2 cells too", OURS, "exact", "table, missing vector";
     "gtca", Waves, "any numbers", OURS, "1e-6 below 1e4 rad", "numbers that do not step";
     "Clay v1.5", ClayScalars, "ISO week, hour, latitude, longitude", CLAY, "1e-6", "place";
     "Clay v1.5", Clay, "token and GSD, or wavelength", CLAY, "1e-6; 5e-6 above 1e4 rad", "–";

@@ -27,11 +27,13 @@ static NUMBERS: Kernel = Kernel {
     flags: &[
         &["PLACE"],
         &["MAP"],
+        &["CELL"],
         &["DATE"],
         &["LENGTH"],
         &["OTHER"],
         &["PLACE", "TOKENS"],
         &["MAP", "TOKENS"],
+        &["CELL", "TOKENS"],
         &["DATE", "TOKENS"],
         &["LENGTH", "TOKENS"],
         &["OTHER", "TOKENS"],
@@ -50,10 +52,21 @@ static LADDERS: Kernel = Kernel {
     when: "blocks of ladders in fours, once a kind, where rows of e start at multiples of four elements",
 };
 
+static SPREAD: Kernel = Kernel {
+    name: "encode/spread",
+    source: include_str!("../../shaders/encode/spread.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
+    params_bytes: size_of::<ForwardParams>(),
+    flags: &[&["TOKENS"]],
+    loop_bound: "1",
+    when: "spherical harmonics added to tokens, once a block",
+};
+
 pub(crate) const KERNELS: &[&Kernel] = &[
     &FORWARD,
     &NUMBERS,
     &LADDERS,
+    &SPREAD,
     &backward::ARENA_GRADIENT,
     &backward::SCALE_GRADIENT,
     &backward::FREQUENCY_GRADIENT,
@@ -251,6 +264,34 @@ impl<'a> Run<'a> {
         let flags: &[&'static str] = if self.grid.is_some() { &["TOKENS"] } else { &[] };
         self.dispatch(encoder, recorder, fours..blocks, numbers, flags)
     }
+
+    /// Records the spherical harmonics of all records, and adds them to their tokens, block after block.
+    fn spread_harmonics(&self, encoder: &Encoder, recorder: &mut Recorder<'_>) -> Result<(), Error> {
+        let alignment = recorder.gpu().alignment();
+        let records = self.records.width();
+        for (block, layout) in encoder.plan.headers().filter(|(_, layout)| layout.block.is_harmonics()) {
+            let width = layout.features.len() as u32;
+            let scratch = recorder.scratch(OP, u64::from(records) * u64::from(width) * 4)?;
+            let features = scratch.matrix(records, width);
+            harmonics::features(encoder, recorder, &self.records, (block, layout), (&features, 0))?;
+            let arena = features.bind(alignment);
+            let params = ForwardParams {
+                arena_start: arena.rows.start,
+                ..self.params(encoder, recorder, &(block..block + 1), 1)
+            };
+            let together = 64 / width.min(64);
+            recorder.dispatch(&Dispatch {
+                kernel: &SPREAD,
+                flags: &["TOKENS"],
+                params: bytemuck::bytes_of(&params),
+                knobs: &[],
+                storage: &[self.records.bind(alignment), encoder.words().bind(alignment), arena, self.e],
+                groups: u64::from(self.rows.div_ceil(together)) * u64::from(width.div_ceil(64)),
+                iterations: 1,
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// Words of the waves' numbers of so many rows: two a number; one number where there is none, for the binding.
@@ -264,7 +305,12 @@ pub(super) fn number_bytes(plan: &Plan, rows: u32) -> u64 {
 
 /// Cuts runs of rows so that their waves' numbers fit [`MAX_NUMBER_BYTES`], at multiples of `multiple` rows.
 pub(super) fn number_chunks(plan: &Plan, ranges: Vec<Range<u32>>, multiple: u32) -> Vec<Range<u32>> {
-    let fit = (MAX_NUMBER_BYTES / number_bytes(plan, multiple)).clamp(1, 1 << 24) as u32 * multiple;
+    chunks_of(number_bytes(plan, multiple), ranges, multiple)
+}
+
+/// Cuts runs of rows at multiples of `multiple` rows, for which `bytes` are made, so that these fit [`MAX_NUMBER_BYTES`].
+fn chunks_of(bytes: u64, ranges: Vec<Range<u32>>, multiple: u32) -> Vec<Range<u32>> {
+    let fit = (MAX_NUMBER_BYTES / bytes).clamp(1, 1 << 24) as u32 * multiple;
     let cut = |range: Range<u32>| {
         range.clone().step_by(fit as usize).map(move |from| from..range.end.min(from + fit))
     };
@@ -316,7 +362,9 @@ pub(super) fn add_to_tokens(
     views.extend(args.given);
     // Whole samples, so that a row's number tells its token.
     let ranges = recorder.gpu().row_chunks(OP, &views, tokens)?;
-    for range in number_chunks(&encoder.plan, ranges, tokens) {
+    let bytes =
+        number_bytes(&encoder.plan, tokens) + u64::from(a_sample) * harmonics::record_bytes(&encoder.plan);
+    for range in chunks_of(bytes, ranges, tokens) {
         let [first, last] = [range.start, range.end].map(|row| row / tokens);
         let samples = last - first;
         let part = |view| sample_range(view, first, last);
@@ -331,6 +379,7 @@ pub(super) fn add_to_tokens(
             grid: Some(args.grid),
         };
         run.dispatch_all(encoder, recorder)?;
+        run.spread_harmonics(encoder, recorder)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Spherical harmonics: their conventions, and the recording of their kernels.
 
-use super::{Encoder, gpu::word_stride};
+use super::{Encoder, Layout, Plan, gpu::word_stride};
 use crate::Error;
 use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Rows, View};
 use bytemuck::{Pod, Zeroable};
@@ -71,7 +71,8 @@ struct Params {
     samples: u32,
     block: u32,
     parts: u32,
-    pad: [u32; 3],
+    column: u32,
+    pad: [u32; 2],
 }
 
 #[repr(C)]
@@ -116,6 +117,12 @@ pub(super) fn add_gradient(
     Ok(())
 }
 
+/// Bytes of the widest block's features of one record; 0 without spherical harmonics.
+pub(super) fn record_bytes(plan: &Plan) -> u64 {
+    let blocks = plan.layouts().iter().filter(|layout| layout.block.is_harmonics());
+    blocks.map(|layout| 4 * layout.features.len() as u64).max().unwrap_or(0)
+}
+
 /// Records the features of known places, for every block of spherical harmonics.
 pub(super) fn forward(
     encoder: &Encoder,
@@ -123,30 +130,42 @@ pub(super) fn forward(
     records: &View<'_>,
     e: &View<'_>,
 ) -> Result<(), Error> {
-    let alignment = recorder.gpu().alignment();
-    let samples = e.rows() as u32;
-    let (bound, out) = (records.bind(alignment), e.bind(alignment));
     for (block, layout) in encoder.plan.headers().filter(|(_, layout)| layout.block.is_harmonics()) {
-        // A wide block is much work for one invocation; a narrow one would spend it on finding the place again.
-        let parts = if layout.features.len() > 256 { 8 } else { 1 };
-        let params = Params {
-            e: out.rows,
-            records_start: bound.rows.start,
-            records_stride: word_stride(records),
-            samples,
-            block,
-            parts,
-            pad: [0; 3],
-        };
-        recorder.dispatch(&Dispatch {
-            kernel: &HARMONICS,
-            flags: &[],
-            params: bytemuck::bytes_of(&params),
-            knobs: &[],
-            storage: &[bound, encoder.words().bind(alignment), out],
-            groups: u64::from(parts) * u64::from(samples.div_ceil(TILE)),
-            iterations: ITERATIONS,
-        })?;
+        features(encoder, recorder, records, (block, layout), (e, layout.features.start))?;
     }
     Ok(())
+}
+
+/// Records the features of one block, into the columns of `e` from `column` on.
+pub(super) fn features(
+    encoder: &Encoder,
+    recorder: &mut Recorder<'_>,
+    records: &View<'_>,
+    (block, layout): (u32, &Layout),
+    (e, column): (&View<'_>, u32),
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let samples = e.rows() as u32;
+    let (records_stride, records, e) = (word_stride(records), records.bind(alignment), e.bind(alignment));
+    // A wide block is much work for one invocation; a narrow one would spend it on finding the place again.
+    let parts = if layout.features.len() > 256 { 8 } else { 1 };
+    let params = Params {
+        e: e.rows,
+        records_start: records.rows.start,
+        records_stride,
+        samples,
+        block,
+        parts,
+        column,
+        pad: [0; 2],
+    };
+    recorder.dispatch(&Dispatch {
+        kernel: &HARMONICS,
+        flags: &[],
+        params: bytemuck::bytes_of(&params),
+        knobs: &[],
+        storage: &[records, encoder.words().bind(alignment), e],
+        groups: u64::from(parts) * u64::from(samples.div_ceil(TILE)),
+        iterations: ITERATIONS,
+    })
 }

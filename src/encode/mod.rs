@@ -17,9 +17,10 @@
 //! | [`Block::TerraMind`] | see [`TerraMind`] | `waves.wgsl` | `…/terramind.rs` |
 //! | [`Block::Spatial`], [`Block::SatClip`] | see [`Spatial`], [`SatClip`] | `waves.wgsl` | `…/torchspatial.rs`, `satclip.rs` |
 //! | [`Block::Fourier`], [`Block::EqualEarth`], [`Block::TimeAngles`] | see [`Fourier`] | `waves.wgsl` | `…/fourier.rs` |
+//! | [`Block::GeoTime`] | `cos, sin 2π (b·r + p·s + q·t)` of place, season and day | `waves.wgsl` | `…/geotime.rs` |
 //! | [`Block::Place`], [`Block::Harmonics`] | `Y_lm(θ, φ)`, l = 0..=L, m = −l..=l | `harmonics.wgsl` | `…/place.rs` |
-//! | [`Block::Id`] | `missing + table[id]` | `schemes/id.wgsl` | `…/id.rs` |
-//! | [`Block::Table`], [`Block::TerraMindCoordinate`], [`Block::SkySenseCalendar`] | `table[number − first]` | `schemes/table.wgsl` | `…/table.rs` |
+//! | [`Block::Id`]: sensor, Köppen zone, ecoregion, MGRS or S2 tile | `missing + table[id]` | `schemes/id.wgsl` | `…/id.rs` |
+//! | [`Block::Table`] (S2 cells too), [`Block::TerraMindCoordinate`], [`Block::SkySenseCalendar`] | `table[number − first]` | `schemes/table.wgsl` | `…/table.rs` |
 //! | [`Block::TesseraFrequencies`] | `sin, cos(2π f_j d/365 + φ)`, f and φ learned | `schemes/frequencies.wgsl` | `…/frequencies.rs` |
 //!
 //! Forward: `shaders/encode/forward.wgsl`, twin [`twin::forward`].
@@ -65,6 +66,7 @@ pub use plan::{Block, IdTables, Layout, Plan};
 pub use scheme::Scale;
 pub use schemes::clay::Clay;
 pub use schemes::fourier::Fourier;
+pub use schemes::geotime::GeoTime;
 pub use schemes::prithvi::Prithvi;
 pub use schemes::satclip::SatClip;
 pub use schemes::terramind::TerraMind;

@@ -3,6 +3,7 @@
 use super::scheme::Scheme;
 use super::schemes::clay::{self, Clay};
 use super::schemes::fourier::{self, Fourier};
+use super::schemes::geotime::{self, GeoTime};
 use super::schemes::prithvi::{self, Prithvi};
 use super::schemes::satclip::{self, SatClip};
 use super::schemes::terramind::{self, TerraMind};
@@ -55,7 +56,16 @@ pub enum Block {
     Year,
     /// `o = log2(gsd / 10 m)`, then sin of o at periods of 1, 2, 4 and 8 octaves, then cos.
     Gsd,
-    /// `missing vector + table[id]`, both learned and initially 0. An id past the table counts as missing.
+    /// `missing vector + table[id]`, both learned and initially 0. An id past the table counts as missing (and as refused),
+    /// a code that stands for none is left out of the record ([`Record`](crate::records::Record) says how).
+    ///
+    /// | field | codes | rows | none |
+    /// |---|---|---|---|
+    /// | climate zone | Köppen–Geiger maps of Beck et al. (Scientific Data 2018 and 2023), 1..=30 | 31 | 0, ocean |
+    /// | ecoregion | RESOLVE's `ECO_ID` (Dinerstein et al., BioScience 2017), up to 846 | 847 | no polygon |
+    /// | tile | [`MgrsSquare::number`](crate::records::MgrsSquare::number), Sentinel-2's tiles | 87,840 | near the poles |
+    /// | tile | [`S2Cell::number`](crate::records::S2Cell::number) of level L ≤ 10 | 6·4ᴸ | – |
+    /// | sensor | the user's own list | its length | unknown sensor |
     Id {
         /// Sensor, climate zone, ecoregion or tile.
         field: Field,
@@ -130,6 +140,20 @@ pub enum Block {
         /// Whether a validity column follows; upstream has none.
         validity: bool,
     },
+    /// Joint features of place and time, ours: `[cos 2πφ_j | sin 2πφ_j]` of phases φ_j that turn with the place on the
+    /// unit sphere, the season and the time of day at once. Continuous at the poles, across ±180°, at New Year and at
+    /// midnight. A column that reads a missing number is 0; phases without a day do not need the time of day.
+    ///
+    /// TIGeR (Shatwell, Swetha and Shah, CVPR 2026, arXiv:2603.24749; no public code) is what asks for them: as its paper
+    /// tells, place and time pass through random Fourier features of their own at deviations 2²ⁱ and join as tokens of a
+    /// transformer. The joining is a network there and no encoding; to join them in the phase itself is ours, and
+    /// nothing here could be compared with TIGeR's numbers.
+    GeoTime {
+        /// The phases; [`GeoTime::random`] draws them.
+        phases: Vec<GeoTime>,
+        /// Whether a validity column follows: place, date and time of day are known, as far as some phase reads them.
+        validity: bool,
+    },
     /// `table[source − first]`: one learned row for each whole number, and a learned vector where the number is missing or
     /// has no row (which also counts as refused). All are initially 0. Channel embeddings are such tables, of
     /// [`Source::Channel`].
@@ -137,8 +161,8 @@ pub enum Block {
         /// The stem of its column names.
         name: &'static str,
         /// A whole number: [`Source::Year`], [`Source::DayOfYear`], [`Source::MonthIndex`], [`Source::IsoWeek`],
-        /// [`Source::Hour`], a token's place, a coordinate token or [`Source::Given`], of which what lies below the
-        /// point is cut off.
+        /// [`Source::Hour`], [`Source::S2Cell`], a token's place, a coordinate token or [`Source::Given`], of which what
+        /// lies below the point is cut off.
         source: Source,
         /// The number of the first row.
         first: u32,
@@ -206,6 +230,7 @@ impl Block {
             Self::Spatial { encoding, radii, validity } => torchspatial::scheme(encoding, radii, validity),
             Self::SatClip { encoding, validity } => satclip::scheme(encoding, validity),
             Self::Fourier { features, of, validity } => fourier::scheme(&features, of, validity),
+            Self::GeoTime { phases, validity } => geotime::scheme(&phases, validity),
             Self::EqualEarth { validity } => {
                 Published::checked("equal_earth", validity, Ok(fourier::equal_earth()))
             }

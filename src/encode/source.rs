@@ -6,6 +6,7 @@ use crate::common::fixed64::i64_from_f32;
 use crate::common::log2::log2_fixed;
 use crate::common::phase::turns_from_degrees;
 use crate::common::projection::{equal_earth, unit_vector};
+use crate::common::s2::{MAX_DEVICE_LEVEL, cell_number};
 use crate::common::season::{
     day_phase, derived_day_of_year, derived_hour, derived_iso_week, derived_month, season_phase, year_phase,
 };
@@ -83,6 +84,10 @@ pub enum Source {
     UnitY,
     /// sin lat.
     UnitZ,
+    /// Number of the S2 cell (s2geometry.io) of this level, 0..=8, in which the place lies: 0..6·4ˡᵉᵛᵉˡ along S2's curve,
+    /// exact. Cells follow a place that [`perturb`](crate::perturb) moved on the device. Level 4 has 1,536 cells of some
+    /// 580 km, level 8 393,216 of some 36 km; [`S2Cell::number`](crate::records::S2Cell::number) gives the same on the host.
+    S2Cell(u32),
     /// Column j (0..=7) of the view `given`, |value| < 2¹⁹.
     Given(u32),
 }
@@ -104,15 +109,17 @@ pub(super) struct Token {
 pub(super) enum Class {
     Place,
     Map,
+    Cell,
     Date,
     Length,
     Other,
 }
 
 impl Class {
-    pub(super) const ALL: [(Self, &'static str); 5] = [
+    pub(super) const ALL: [(Self, &'static str); 6] = [
         (Self::Place, "PLACE"),
         (Self::Map, "MAP"),
+        (Self::Cell, "CELL"),
         (Self::Date, "DATE"),
         (Self::Length, "LENGTH"),
         (Self::Other, "OTHER"),
@@ -121,6 +128,8 @@ impl Class {
 
 /// [`Source::Given`] starts at this code.
 const GIVEN: u32 = 64;
+/// [`Source::S2Cell`] starts at this code.
+const S2_CELL: u32 = 128;
 /// Bits of a unit for everything that is neither an angle nor a fraction of 1.
 const NUMBER_BITS: u32 = 43;
 
@@ -165,6 +174,7 @@ impl Source {
     pub(super) fn code(self) -> u32 {
         match self {
             S::Given(column) => GIVEN + column,
+            S::S2Cell(level) => S2_CELL + level,
             named => Self::ALL.iter().position(|source| *source == named).unwrap_or(0) as u32,
         }
     }
@@ -185,7 +195,7 @@ impl Source {
         match self {
             S::LatDeg | S::LatTurns | S::LatToken | S::LatTokenStrict => Field::Lat.into(),
             S::LonDeg | S::LonTurns | S::LonToken | S::LonTokenStrict => Field::Lon.into(),
-            S::EqualEarthX | S::EqualEarthY | S::UnitX | S::UnitY | S::UnitZ => Fields::PLACE,
+            S::EqualEarthX | S::EqualEarthY | S::UnitX | S::UnitY | S::UnitZ | S::S2Cell(_) => Fields::PLACE,
             S::Year => Field::Year.into(),
             S::DayOfYear | S::MonthIndex => date,
             S::IsoWeek => date | Field::IsoWeek,
@@ -206,6 +216,7 @@ impl Source {
             S::LatDeg | S::LonDeg | S::LatTurns | S::LonTurns => Class::Place,
             S::LatToken | S::LonToken | S::LatTokenStrict | S::LonTokenStrict => Class::Place,
             S::EqualEarthX | S::EqualEarthY | S::UnitX | S::UnitY | S::UnitZ => Class::Map,
+            S::S2Cell(_) => Class::Cell,
             S::Octaves | S::GsdM | S::WavelengthUm | S::GsdColumn | S::GsdRow => Class::Length,
             S::Column | S::Row | S::Frame | S::Channel | S::Position | S::Given(_) => Class::Other,
             _ => Class::Date,
@@ -216,8 +227,18 @@ impl Source {
     pub(super) fn is_whole(self) -> bool {
         let token = matches!(self, S::Column | S::Row | S::Frame | S::Channel | S::Position | S::Given(_));
         let date = matches!(self, S::Year | S::DayOfYear | S::MonthIndex | S::IsoWeek | S::Hour);
-        let place = matches!(self, S::LatToken | S::LonToken | S::LatTokenStrict | S::LonTokenStrict);
+        let place =
+            matches!(self, S::LatToken | S::LonToken | S::LatTokenStrict | S::LonTokenStrict | S::S2Cell(_));
         token || date || place
+    }
+
+    /// The rule that its own parameter breaks.
+    pub(super) fn problem(self) -> Option<&'static str> {
+        match self {
+            S::Given(8..) => Some("the second view has at most eight columns"),
+            S::S2Cell(level) if level > MAX_DEVICE_LEVEL => Some("cells are counted up to level 8"),
+            _ => None,
+        }
     }
 
     /// The whole number that a value stands for.
@@ -264,6 +285,9 @@ impl Source {
             S::UnitX => place().map(|(lat, lon)| unit_vector(lat, lon)[0]),
             S::UnitY => place().map(|(lat, lon)| unit_vector(lat, lon)[1]),
             S::UnitZ => place().map(|(lat, lon)| unit_vector(lat, lon)[2]),
+            S::S2Cell(level) => {
+                place().map(|(lat, lon)| count(cell_number(unit_vector(lat, lon), level) as u32))
+            }
             S::LatTurns => turns(Field::Lat),
             S::LonTurns => turns(Field::Lon),
             S::LatToken => quarters(Field::Lat, 360, false),
@@ -360,5 +384,6 @@ mod tests {
             assert!(shader.contains(&line), "{line}");
         }
         assert!(shader.contains(&format!("const SOURCE_GIVEN = {GIVEN}u;")));
+        assert!(shader.contains(&format!("const SOURCE_S2_CELL = {S2_CELL}u;")));
     }
 }

@@ -105,10 +105,11 @@ pub struct AddToTokens<'a> {
 }
 
 impl Encoder {
-    /// Records `tokens[s, t] += E(record of s, place of t)`. Class tokens keep their bits.
+    /// Records `tokens[s, t] += E(record of s, place of t)`. Class tokens keep their bits. Spherical harmonics are made once
+    /// a record, in scratch.
     ///
     /// # Errors
-    /// As [`Encoder::forward`]; a grid without tokens; a plan with spherical harmonics.
+    /// As [`Encoder::forward`]; a grid without tokens.
     pub fn add_to_tokens(&self, recorder: &mut Recorder<'_>, args: &AddToTokens<'_>) -> Result<(), Error> {
         self.check_tokens(recorder, &args.records, ("tokens", args.tokens), &args.grid)?;
         args.arena.check_rows(OP, "arena", Dtype::F32, 1, self.plan.arena_len())?;
@@ -135,11 +136,6 @@ impl Encoder {
         grid: &TokenGrid,
     ) -> Result<(), Error> {
         grid.check()?;
-        if self.plan.layouts().iter().any(|layout| layout.block.is_harmonics()) {
-            let rule = "they are encoded by the record, not by the token";
-            let remedy = "call forward, then add a linear map";
-            return Err(Error::argument(OP, "plan", "spherical harmonics", rule, remedy));
-        }
         let [samples, tokens, _] = view.shape;
         self.check_records(recorder, records, u64::from(samples) * u64::from(grid.records_a_sample()))?;
         view.check_shape(OP, name, Dtype::F32, [samples, tokens, self.plan.width()])?;

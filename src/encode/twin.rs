@@ -149,6 +149,7 @@ pub fn add_to_tokens(
     let mut features = vec![0.0; width];
     for (row, out) in tokens.chunks_exact_mut(width).enumerate() {
         let Some(input) = batch.input(row) else { continue };
+        features.fill(0.0);
         Ready::encode_all(&blocks, &input, arena, &mut features);
         out.iter_mut().zip(&features).for_each(|(out, feature)| *out += feature);
     }

@@ -18,7 +18,7 @@ const NONE: u32 = u32::MAX;
 /// Flags of a program; `ZERO_…` there.
 const ZERO_BY_COLUMN: u32 = 1;
 
-/// A phase in turns: `Σ frequency · number + offset`, over one or two numbers; frequencies in turns per natural unit.
+/// A phase in turns: `Σ frequency · number + offset`; frequencies in turns per natural unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wave {
     terms: Vec<(Source, f64)>,
@@ -31,7 +31,7 @@ impl Wave {
         Self { terms: vec![(source, turns_per_unit)], offset: 0.0 }
     }
 
-    /// A further number in the phase; two at most.
+    /// A further number in the phase: two at most in a ladder, eight in a product.
     #[must_use]
     pub fn plus(mut self, source: Source, turns_per_unit: f64) -> Self {
         self.terms.push((source, turns_per_unit));
@@ -220,13 +220,23 @@ impl Waves {
     /// What a kernel could not run, as (argument, value, rule).
     pub(super) fn problem(&self) -> Option<(&'static str, String, &'static str)> {
         let sources = self.sources();
-        if let Some(source) = sources.iter().find(|source| matches!(source, Source::Given(j) if *j > 7)) {
-            return Some(("waves", format!("{source:?}"), "the second view has at most eight columns"));
+        let refused = |source: &Source| Some(("waves", format!("{source:?}"), source.problem()?));
+        if let Some(problem) = sources.iter().find_map(refused) {
+            return Some(problem);
+        }
+        let in_ladders = self.ladders.iter().flat_map(|ladder| &ladder.waves);
+        if let Some(wave) = in_ladders.into_iter().find(|wave| wave.terms.len() > 2) {
+            let rule = "a phase of a ladder adds one or two: make columns of it";
+            return Some(("waves", format!("{} numbers", wave.terms.len()), rule));
         }
         let mut copy = self.clone();
         for wave in copy.all_waves_mut() {
-            if !(1..=2).contains(&wave.terms.len()) {
-                return Some(("waves", format!("{} numbers", wave.terms.len()), "a phase adds one or two"));
+            if wave.terms.len() > 8 {
+                return Some((
+                    "waves",
+                    format!("{} numbers", wave.terms.len()),
+                    "a phase adds at most eight",
+                ));
             }
             // 63 bits hold a frequency: 2²² turns a degree, 1,024 turns of any other unit.
             for (source, frequency) in &wave.terms {
@@ -291,7 +301,8 @@ impl Waves {
     /// Loop iterations of one invocation.
     pub(super) fn iterations(&self) -> u64 {
         let of_ladders: usize = self.ladders.iter().map(|ladder| ladder.waves.len() + 1).sum();
-        (of_ladders + self.columns.len() + self.width as usize) as u64
+        let of_columns: usize = self.columns.iter().map(|column| column.feature.numbers() + 3).sum();
+        (of_ladders + of_columns + self.width as usize) as u64
     }
 
     /// The words of `shaders/encode/waves.wgsl`, to lie at `start` in the plan.
@@ -305,7 +316,8 @@ impl Waves {
         words.resize(words.len().next_multiple_of(4), 0);
         let mut table = Vec::new();
         let ladders_end = start + words.len() as u32 + self.ladders.len() as u32 * LADDER_WORDS;
-        let table_start = ladders_end + self.columns.len() as u32 * COLUMN_WORDS;
+        let columns: Vec<u32> = self.columns.iter().flat_map(|column| column.words(number)).collect();
+        let table_start = ladders_end + columns.len() as u32;
         for ladder in &self.ladders {
             let count = ladder.waves.len() as u32;
             let (sine, cosine, step) = match ladder.order {
@@ -331,9 +343,7 @@ impl Waves {
             ]);
             table.extend(ladder.waves.iter().flat_map(|wave| kind.table(wave)));
         }
-        for column in &self.columns {
-            words.extend(column.words(number));
-        }
+        words.extend(columns);
         words.extend(table);
         words
     }
@@ -507,35 +517,39 @@ impl Ladder {
     }
 }
 
-/// Words of a column; `COLUMN_WORDS` in `shaders/encode/waves.wgsl`.
-const COLUMN_WORDS: u32 = 17;
+impl Feature {
+    /// Numbers that it adds up.
+    fn numbers(&self) -> usize {
+        match self {
+            Self::Product(waves) => waves.iter().map(|wave| wave.terms.len()).sum(),
+            Self::Linear(..) => 1,
+        }
+    }
+}
 
 impl Column {
-    /// at, kind (sines, or 0: linear), amplitude, then two phases of seven words.
+    /// at, sines (0: linear), amplitude; then per sine terms, offset and, for each term, number and frequency; linear:
+    /// number, scale, bias.
     fn words(&self, number: &dyn Fn(&Source) -> u32) -> Vec<u32> {
-        let phase = |wave: Option<&Wave>| {
-            let mut words = vec![NONE, NONE, 0, 0, 0, 0, 0];
-            if let Some(wave) = wave {
-                for (j, (source, frequency)) in wave.terms.iter().enumerate() {
-                    words[j] = number(source);
-                    let fixed = crate::common::fixed64::words(fixed_frequency(*source, *frequency));
-                    words[2 + 2 * j..4 + 2 * j].copy_from_slice(&fixed);
+        let two = crate::common::fixed64::words;
+        let mut words = vec![self.at, 0, self.amplitude.to_bits()];
+        match &self.feature {
+            Feature::Product(waves) => {
+                words[1] = waves.len() as u32;
+                for wave in waves {
+                    words.extend([wave.terms.len() as u32, wave.offset_turns()]);
+                    for (source, frequency) in &wave.terms {
+                        words.push(number(source));
+                        words.extend(two(fixed_frequency(*source, *frequency)));
+                    }
                 }
-                words[6] = wave.offset_turns();
             }
-            words
-        };
-        let (kind, phases) = match &self.feature {
-            Feature::Product(waves) => (waves.len() as u32, [phase(waves.first()), phase(waves.get(1))]),
             Feature::Linear(source, scale, bias) => {
-                let [scale_low, scale_high] = crate::common::fixed64::words(fixed_frequency(*source, *scale));
-                let [bias_low, bias_high] = crate::common::fixed64::words(fixed32(*bias));
-                let words = vec![number(source), NONE, scale_low, scale_high, bias_low, bias_high, 0];
-                (0, [words, phase(None)])
+                words.push(number(source));
+                words.extend([fixed_frequency(*source, *scale), fixed32(*bias)].map(two).as_flattened());
             }
-        };
-        let head = vec![self.at, kind, self.amplitude.to_bits()];
-        [head, phases.concat()].concat()
+        }
+        words
     }
 }
 
@@ -561,9 +575,7 @@ mod tests {
     #[test]
     fn the_shader_has_the_same_sizes() {
         let shader = include_str!("../../shaders/encode/waves.wgsl");
-        for (name, value) in
-            [("PROGRAM", PROGRAM_WORDS as u32), ("LADDER", LADDER_WORDS), ("COLUMN", COLUMN_WORDS)]
-        {
+        for (name, value) in [("PROGRAM", PROGRAM_WORDS as u32), ("LADDER", LADDER_WORDS)] {
             assert!(shader.contains(&format!("const {name}_WORDS = {value}u;")), "{name}");
         }
     }

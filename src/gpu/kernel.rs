@@ -43,6 +43,7 @@ pub const FLAGS: &[&str] = &[
     "BACKWARD",
     "BIAS",
     "BOTH",
+    "CELL",
     "CLIP",
     "DATE",
     "GATE",

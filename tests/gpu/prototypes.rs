@@ -246,3 +246,15 @@ fn bad_arguments_are_refused_by_name() {
     let aliased = Attend { context: View::matrix(&query, 2, 3), ..args };
     assert!(refused(&case.prototypes, aliased).contains("`context`"));
 }
+
+#[test]
+fn initial_prototypes_are_reproducible_and_of_length_one_on_average() {
+    let prototypes = Prototypes::new(Field::Tile, 30, 8, 64).unwrap();
+    let table = prototypes.initial(4);
+    assert_eq!(table, prototypes.initial(4));
+    assert_ne!(table, prototypes.initial(5));
+    let rows: Vec<f32> = table.chunks_exact(64).map(|row| row.iter().map(|x| x * x).sum()).collect();
+    assert_eq!(rows.len(), 31 * 8);
+    // A row's square has the deviation √(2/64), their mean 0.011.
+    assert!((rows.iter().sum::<f32>() / rows.len() as f32 - 1.0).abs() < 0.05);
+}

@@ -5,6 +5,7 @@ mod day;
 pub(super) mod fourier;
 mod frequencies;
 mod galileo;
+pub(super) mod geotime;
 mod gsd;
 mod id;
 mod place;

@@ -28,8 +28,9 @@ impl Scheme for Table {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if !self.source.is_whole() {
-            let rule = "rows of a table are counted by whole numbers";
+        let not_whole =
+            || (!self.source.is_whole()).then_some("rows of a table are counted by whole numbers");
+        if let Some(rule) = self.source.problem().or_else(not_whole) {
             let value = format!("{:?}", self.source);
             return Err(Error::argument(OP, "source", value, rule, "name a whole number"));
         }

@@ -2,7 +2,7 @@
 
 use super::inputs::input_gradient;
 use super::*;
-use gtca::encode::{Convention, twin};
+use gtca::encode::{AddToTokens, Convention, TokenGrid, twin};
 
 const CONVENTIONS: [Convention; 3] =
     [Convention::Orthonormal, Convention::SatClip, Convention::SatClipAnalytic];
@@ -225,5 +225,60 @@ fn gradients_of_places_match_central_differences_and_the_twin() {
         let mut alone = Batch::of(batch.plan.clone(), &all[samples - 1..]);
         alone.de = batch.de[batch.de.len() - alone.de.len()..].to_vec();
         assert_same_bits("alone", &gradient[samples * 2 - 2..], &place_gradient(&alone, gpu, LAYOUTS[0]));
+    }
+}
+
+#[test]
+fn tokens_get_the_harmonics_of_their_record_and_class_tokens_keep_their_bits() {
+    let Some(gpu) = gpu() else { return };
+    let blocks = [
+        Block::Place { degree: 3 },
+        Block::Day,
+        published(2, Convention::SatClip, true),
+        Block::Place { degree: 10 },
+    ];
+    let plan = Plan::new(&blocks).unwrap();
+    let width = plan.width();
+    let (samples, frames) = (5u32, 4u32);
+    for (layout, (skipped, frames_a_record)) in LAYOUTS.into_iter().flat_map(|l| [(l, (0, 0)), (l, (2, 2))]) {
+        let grid = TokenGrid { skipped, frames_a_record, ..TokenGrid::series(frames, 3, 2) };
+        let a_sample = frames.checked_div(frames_a_record).unwrap_or(1);
+        let mut all = records((samples * a_sample) as usize, 12);
+        all[1].lon_deg = None;
+        let batch = Batch::of(plan.clone(), &all);
+        let tokens = skipped + frames * 6;
+        let before = Random(3).f32s((samples * tokens * width) as usize);
+        let mut t = Tensors::new(gpu, layout);
+        let words = t.u32([RECORD_WORDS, 1, samples * a_sample], batch.records.words());
+        let arena = t.f32([1, 1, plan.arena_len()], &batch.arena);
+        let out = t.f32([samples, tokens, width], &before);
+        let args = AddToTokens {
+            records: t.view(words),
+            arena: t.view(arena),
+            given: None,
+            tokens: t.view(out),
+            grid,
+            status: None,
+        };
+        let encoder = Encoder::new(gpu, plan.clone());
+        t.run(|recorder| encoder.add_to_tokens(recorder, &args)).unwrap();
+        let got = t.read(out);
+        let mut from_twin = before.clone();
+        twin::add_to_tokens(&plan, &batch.records, &batch.arena, &[], &grid, (&mut from_twin, tokens));
+        assert_near("tokens against the twin", &got, &wide(&from_twin), 6e-7);
+        let encoded = batch.reference(&wide(&batch.arena));
+        for (row, (got, before)) in
+            got.chunks_exact(width as usize).zip(before.chunks_exact(width as usize)).enumerate()
+        {
+            let (sample, t) = (row as u32 / tokens, row as u32 % tokens);
+            let Some(position) = t.checked_sub(skipped) else {
+                assert_same_bits("class token", got, before);
+                continue;
+            };
+            let record = sample * a_sample + (position / 6).checked_div(frames_a_record).unwrap_or(0);
+            let encoded = &encoded[(record * width) as usize..][..width as usize];
+            let sums: Vec<f64> = wide(before).iter().zip(encoded).map(|(b, e)| b + e).collect();
+            assert_near("tokens against f64", got, &sums, 8e-7);
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! `encode` against its twin, f64 references, central differences and upstream's outputs.
 
 mod backward;
+mod cells;
 mod codec;
 mod continuity;
 mod forward;
 mod frequencies;
+mod geotime;
 mod harmonics;
 mod inputs;
 mod published;

@@ -57,6 +57,17 @@ fn block(block: &Block, record: &Record, learned: &[f64]) -> Option<Row> {
             let (features, known) = clay(record);
             known.then_some(features)
         }
+        Block::GeoTime { ref phases, .. } => {
+            let (lat, lon) = (record.lat_deg?.to_radians(), record.lon_deg?.to_radians());
+            let r = [lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()];
+            let (season, day) = (season(record)?.1, day(record)?);
+            let turns = phases.iter().map(|phase| {
+                let place: f64 = phase.place.iter().zip(r).map(|(b, r)| f64::from(*b) * r).sum();
+                place + f64::from(phase.season) * season + f64::from(phase.day) * day
+            });
+            let cosines = turns.clone().map(|turns| (TAU * turns).cos());
+            Some(cosines.chain(turns.map(|turns| (TAU * turns).sin())).collect())
+        }
         _ => unreachable!("a block without a reference"),
     }
 }
