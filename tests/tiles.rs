@@ -99,8 +99,9 @@ fn squares_have_the_names_that_are_published() {
 #[test]
 fn squares_equal_those_of_an_independent_library() {
     let edges = [0.0, 3.0, 6.0, 9.0, 12.0, 21.0, 33.0, 41.9, 42.0, 179.999_999, 180.0, -180.0];
-    // The library panics on the equator itself.
-    let lats = [-79.999, -72.0, -0.001, 0.001, 55.999, 56.0, 63.999, 64.0, 71.999, 72.0, 83.999];
+    // On the equator itself the library panics, and a band's border it may give to the band below.
+    let lats =
+        [-79.999, -72.001, -71.999, -0.001, 0.001, 55.999, 56.001, 63.999, 64.001, 71.999, 72.001, 83.999];
     let at_edges = lats.iter().flat_map(|&lat| edges.map(|lon| [lat, lon]));
     let random = places(30_000).filter(|[lat, _]| (-80.0..84.0).contains(lat));
     let mut numbers = std::collections::BTreeMap::new();
@@ -117,6 +118,25 @@ fn squares_equal_those_of_an_independent_library() {
         let key = [&name[..2], &name[3..5]].concat();
         let (south, other) = numbers.entry(square.number()).or_insert((lat, key.clone()));
         assert!(*other == key && (*south - lat).abs() < 2.0, "{lat} {lon}");
+    }
+}
+
+#[test]
+fn borders_belong_to_the_band_and_zone_that_they_open() {
+    for (lat, lon, zone) in [
+        (-80.0, -180.0, "01C"),
+        (0.0, 180.0, "01N"),
+        (56.0, 3.0, "32V"),
+        (56.0, 2.999_999, "31V"),
+        (64.0, 3.0, "31W"),
+        (72.0, 9.0, "33X"),
+        (72.0, 21.0, "35X"),
+        (83.999_999, 33.0, "37X"),
+        (72.0, 42.0, "38X"),
+        (71.999_999, 9.0, "32W"),
+    ] {
+        let name = MgrsSquare::at(lat, lon).unwrap().to_string();
+        assert_eq!(name[..3], *zone, "{lat} {lon}");
     }
 }
 

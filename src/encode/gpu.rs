@@ -76,7 +76,7 @@ pub(crate) const KERNELS: &[&Kernel] = &[
     &input::INPUT_GRADIENT,
 ];
 
-/// Scratch for the numbers of waves: so much stays in most caches.
+/// Scratch for the numbers of waves, and for spherical harmonics of tokens: so much stays in most caches.
 const MAX_NUMBER_BYTES: u64 = 16 << 20;
 /// Rows are cut into so many workgroups before an invocation takes more than one.
 const MIN_TILES: u32 = 512;

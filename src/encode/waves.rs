@@ -224,8 +224,8 @@ impl Waves {
         if let Some(problem) = sources.iter().find_map(refused) {
             return Some(problem);
         }
-        let in_ladders = self.ladders.iter().flat_map(|ladder| &ladder.waves);
-        if let Some(wave) = in_ladders.into_iter().find(|wave| wave.terms.len() > 2) {
+        let mut in_ladders = self.ladders.iter().flat_map(|ladder| &ladder.waves);
+        if let Some(wave) = in_ladders.find(|wave| wave.terms.len() > 2) {
             let rule = "a phase of a ladder adds one or two: make columns of it";
             return Some(("waves", format!("{} numbers", wave.terms.len()), rule));
         }

@@ -21,7 +21,7 @@ use crate::common::s2::{MAX_LEVEL, cell_number};
 /// ```
 /// use gtca::records::{Record, S2Cell};
 /// let cell = S2Cell::at(47.6057, -122.3305, 8)?;
-/// assert_eq!(cell.parent(2).token(), "54" .to_owned());
+/// assert_eq!(cell.parent(2).token(), "55");
 /// let record = Record::new().tile(cell.number() as u32); // a row of 6 · 4⁸
 /// # Ok::<(), gtca::Error>(())
 /// ```

@@ -23,7 +23,7 @@ pub struct GeoTime {
 
 impl GeoTime {
     /// Random phases: places normal with deviation `sigma` turns, harmonics uniform in −`season`..=`season` and
-    /// −`day`..=`day`.
+    /// −`day`..=`day`, at most 1,023.
     ///
     /// The dot product of two encodings, divided by the count, then tends to a kernel that is high only where place,
     /// season *and* hour agree: `exp(−2π²σ²|r − r'|²) · D_season(s − s') · D_day(t − t')` with Dirichlet's
@@ -39,8 +39,8 @@ impl GeoTime {
     pub fn random(count: usize, sigma: f64, [season, day]: [u32; 2], seed: u64) -> Vec<Self> {
         let numbers: Vec<_> = normals(seed).take(3 * count).map(|x| (x * sigma) as f32).collect();
         let harmonic = |bits: u32, most: u32| {
-            let values = 2 * u64::from(most.min(1 << 20)) + 1;
-            ((u64::from(bits) * values) >> 32) as i32 - most.min(1 << 20) as i32
+            let most = i64::from(most.min(1023));
+            (((i64::from(bits) * (2 * most + 1)) >> 32) - most) as i32
         };
         let one = |(id, place): (u64, &[f32])| {
             let [of_season, of_day, ..] = draw4(seed, HARMONICS, id, 0, 0);
