@@ -1,7 +1,7 @@
 //! Gradients of place, time and ground sample distance, against central differences of the features in f64.
 
 use super::*;
-use gtca::encode::{Fourier, InputGradient, Order, Prithvi, Scale, Source, Wave, Waves, twin};
+use gtca::encode::{Fourier, GeoTime, InputGradient, Order, Prithvi, Scale, Source, Wave, Waves, twin};
 use std::f64::consts::TAU;
 
 /// Frequencies in turns a unit, and an offset in turns.
@@ -367,7 +367,25 @@ fn others() -> Vec<Part> {
             Block::Fourier { features: Fourier::Gaussian(b.clone()), of: map, validity: false },
             vec![Ladder(Order::CosFirst, 1.0, gaussian.collect())],
         ),
+        geotime(),
     ]
+}
+
+/// Phases of up to five numbers.
+fn geotime() -> Part {
+    let phases = vec![
+        GeoTime { place: [0.5, -1.25, 2.0], season: 2, day: -1 },
+        GeoTime { place: [3.0, 0.0, 0.25], season: -1, day: 0 },
+    ];
+    let numbers = [Source::UnitX, Source::UnitY, Source::UnitZ, Source::SeasonTurns, Source::DayTurns];
+    let terms = |phase: &GeoTime| {
+        let [x, y, z] = phase.place.map(f64::from);
+        let turns = [x, y, z, phase.season.into(), phase.day.into()];
+        (numbers.into_iter().zip(turns).filter(|(_, turns)| *turns != 0.0).collect(), 0.0)
+    };
+    let cosines = phases.iter().map(|phase| Product(1.0, vec![cos(terms(phase))]));
+    let features = cosines.chain(phases.iter().map(|phase| Product(1.0, vec![terms(phase)]))).collect();
+    Part { block: Block::GeoTime { phases, validity: true }, features, by_column: true }
 }
 
 /// [`others`] with the learned scale of the batch as the amplitude.
