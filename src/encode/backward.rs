@@ -131,18 +131,13 @@ impl Encoder {
     /// nothing. Chunks as in [`Encoder::backward`], but of whole samples, or within one.
     ///
     /// # Errors
-    /// As [`Encoder::add_to_tokens`]; also a plan without learned parameters, or with spherical harmonics.
+    /// As [`Encoder::add_to_tokens`]; also a plan without learned parameters.
     pub fn tokens_backward(
         &self,
         recorder: &mut Recorder<'_>,
         args: &TokensBackward<'_>,
     ) -> Result<(), Error> {
         self.check_learns()?;
-        if self.plan.layouts().iter().any(|layout| layout.block.is_harmonics()) {
-            let rule = "their missing vectors have no gradient from tokens";
-            let remedy = "encode them by a plan of their own";
-            return Err(Error::argument(OP, "plan", "spherical harmonics", rule, remedy));
-        }
         self.check_tokens(recorder, &args.records, ("dtokens", args.dtokens), &args.grid)?;
         let TokensBackward { records, arena, given, dtokens, grid, darena, mode } = *args;
         let de = ("dtokens", dtokens);

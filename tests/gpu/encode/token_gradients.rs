@@ -8,7 +8,7 @@ use gtca::encode::{Axis, Prithvi, Scale, Source, TokenGrid, TokensBackward, twin
 const FREQUENCIES: u32 = 2;
 
 /// Tables by the token's channel and by the month of its frame, a table of ids, a learned scale, learned frequencies of the
-/// token's position.
+/// token's position, spherical harmonics with their missing vector.
 fn plan() -> Plan {
     let table =
         |name, source, rows, width| Block::Table { name, source, first: 0, rows, width, validity: true };
@@ -19,6 +19,7 @@ fn plan() -> Plan {
         Block::Prithvi { encoding: time, validity: false },
         Block::TesseraFrequencies { source: Source::Position, count: FREQUENCIES },
         Block::Id { field: Field::ClimateZone, rows: 31, width: 2 },
+        Block::Place { degree: 1 },
     ];
     Plan::new(&blocks).unwrap()
 }
@@ -48,7 +49,9 @@ impl Tokens {
     fn new(samples: u32, columns: u32, frames_a_record: u32) -> Self {
         let (grid, tokens) = grid(columns, frames_a_record);
         let count = samples * 2u32.checked_div(frames_a_record).unwrap_or(1);
-        let mut batch = Batch::of(plan(), &dated(count as usize));
+        let mut records = dated(count as usize);
+        records.iter_mut().step_by(3).for_each(|record| record.lon_deg = None);
+        let mut batch = Batch::of(plan(), &records);
         let mut random = Random(u64::from(samples * tokens));
         batch.de = random.f32s((samples * tokens * batch.plan.width()) as usize);
         Self { batch, grid, samples, tokens }
@@ -130,6 +133,9 @@ impl Tokens {
                 features(Some(f64::from(position)), FREQUENCIES, own),
                 zones,
                 known(zone.is_some()),
+                // A known place's harmonics do not depend on the arena: 0 serves as well.
+                if record.lat_deg.and(record.lon_deg).is_some() { vec![0.0; 4] } else { entry(5, None) },
+                known(true),
             ];
             sum += encoding.concat().iter().zip(de).map(|(e, &de)| e * f64::from(de)).sum::<f64>();
         }
@@ -248,8 +254,6 @@ fn what_no_token_can_have_is_refused_by_name() {
     };
     let learns_nothing = Plan::new(&[Block::ClayScalars { validity: false }]).unwrap();
     assert!(refusal(&learns_nothing, good).contains("`darena`"));
-    let place = Plan::new(&[Block::Place { degree: 1 }]).unwrap();
-    assert!(refusal(&place, good).contains("spherical harmonics"));
     let narrow = TokensBackward { dtokens: t.view(dtokens).columns(0, 2), ..good };
     assert!(refusal(&plan, narrow).contains("`dtokens`"));
     let bad_grid = TokenGrid { frames_a_record: 3, ..grid };
