@@ -1,15 +1,19 @@
-// Encoding by ladders of waves, sixteen frequencies at a time, into rows that start at multiples of four elements:
-// e[row, …] = amplitude · (sin | cos) of sixteen phases. encode/waves says what a ladder is; encode/forward does the same for
-// all other ladders and rows, with the same bits.
+// Encoding by ladders of waves, sixteen frequencies at a time: e[row, …] = amplitude · (sin | cos) of sixteen phases.
+// encode/waves says what a ladder is; encode/forward does the same for ladders of blocks that this kernel cannot take,
+// with the same bits.
 // HARMONICS: whole multiples of a number in turns; PAIRS: two numbers and an offset; neither: one number.
-// TOKENS adds to tokens, as in encode/forward.
+// SCALAR stores element by element, at any column and distance; else rows and columns start at multiples of four elements
+// and whole vectors are stored. TOKENS adds to tokens, as in encode/forward.
 //
-// Bindings as in encode/forward, but plan and e in vectors of four. A unit of the plan, in vectors:
-//     number a, number b, sine column, cosine column (both in vectors)
-//     amplitude, scale (arena offset or NONE), block that counts refused rows (or NONE), 0
+// Bindings as in encode/forward, but the plan in vectors of four, and e too where it is not SCALAR. A unit of the plan, in
+// vectors:
+//     number a, number b (which the phases of PAIRS read, and others need to be known), first sine and first cosine column
+//     amplitude, scale (arena offset or NONE), block that counts refused rows (or NONE), step · 16 + waves − 1
 //     four times: HARMONICS: four multiples; else low words and high words of four frequencies; PAIRS: those of b, offsets
-// One invocation = one unit and `steps` rows, its frequencies in registers; the lanes of a workgroup cover neighbouring
-// units, so that they store whole lines, and where these are few, several rows at a time. Loops `steps` times.
+// `step` is the distance of its columns; units that are not SCALAR have sixteen waves at distance 1.
+// Rows are counted sample by sample, `tokens` each, so that none is divided by anything.
+// One invocation = one unit and `steps` rows of a sample, its frequencies in registers; the lanes of a workgroup cover
+// neighbouring units, so that they store whole lines, and where these are few, several rows at a time. Loops `steps` times.
 // Twin: `Waves::encode` in src/encode/waves.rs.
 
 #import common/phase
@@ -21,7 +25,11 @@
 @group(0) @binding(2) var<storage, read> plan: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> arena: array<f32>;
 @group(0) @binding(4) var<storage, read> numbers: array<vec2<u32>>;
+#if SCALAR
+@group(0) @binding(5) var<storage, read_write> e: array<f32>;
+#else
 @group(0) @binding(5) var<storage, read_write> e: array<vec4<f32>>;
+#endif
 @group(0) @binding(6) var<storage, read_write> status: array<atomic<u32>>;
 
 // Four waves of a unit.
@@ -78,18 +86,49 @@ fn plan_word(at: u32) -> u32 {
     return plan[at >> 2u][at & 3u];
 }
 
-fn store(at: u32, value: vec4<f32>) {
+// Where a row's waves go, in elements; and what a missing number makes of them: no quarter and no turns give zeros.
+struct Target {
+    sine: u32,
+    cosine: u32,
+    step: u32,
+    last: u32,
+    amplitude: f32,
+    mask: u32,
+}
+
+#if SCALAR
+// Waves past the last of a unit are not there.
+fn store(at: u32, j: u32, to: Target, value: f32) {
 #if TOKENS
-    e[at] += value;
+    if j <= to.last {
+        e[at + j * to.step] += value;
+    }
 #else
-    e[at] = value;
+    // The last one's value is put once more, and then as it should be: waves past the last repeat its frequency.
+    e[at + min(j, to.last) * to.step] = value;
 #endif
 }
 
-fn put_four(sine: u32, cosine: u32, turns: vec4<u32>, amplitude: f32, known: bool) {
-    let waves = sincos_of_four(turns);
-    store(sine, select(vec4<f32>(0.0), waves.sine * amplitude, known));
-    store(cosine, select(vec4<f32>(0.0), waves.cosine * amplitude, known));
+fn store_four(at: u32, j: u32, to: Target, value: vec4<f32>) {
+    store(at, 4u * j, to, value.x);
+    store(at, 4u * j + 1u, to, value.y);
+    store(at, 4u * j + 2u, to, value.z);
+    store(at, 4u * j + 3u, to, value.w);
+}
+#else
+fn store_four(at: u32, j: u32, to: Target, value: vec4<f32>) {
+#if TOKENS
+    e[(at >> 2u) + j] += value;
+#else
+    e[(at >> 2u) + j] = value;
+#endif
+}
+#endif
+
+fn put_four(to: Target, j: u32, turns: vec4<u32>) {
+    let waves = sincos_or_zero(turns & vec4<u32>(to.mask), bitcast<i32>(to.mask & u32(QUARTER)));
+    store_four(to.sine, j, to, waves.sine * to.amplitude);
+    store_four(to.cosine, j, to, waves.cosine * to.amplitude);
 }
 
 @compute @workgroup_size(64)
@@ -102,12 +141,15 @@ fn main(
     let width = min(params.blocks, 64u);
     let together = 64u / width;
     let columns = (params.blocks + 63u) / 64u;
+    let tile_rows = together * params.steps;
+    let tiles = (params.tokens - params.skipped + tile_rows - 1u) / tile_rows;
     let work = flat_group(group, groups);
     let tile = work / columns;
     let beside = lane / width;
     let unit = (work - tile * columns) * 64u + lane - beside * width;
-    let first = tile * together * params.steps + beside;
-    if unit >= params.blocks || beside >= together || first >= params.rows {
+    let sample = tile / tiles;
+    let first = params.skipped + (tile - sample * tiles) * tile_rows + beside;
+    if unit >= params.blocks || beside >= together || sample * params.tokens >= params.rows {
         return;
     }
     let at = params.numbers_start + (params.first_block + unit) * UNIT_VECTORS;
@@ -120,36 +162,32 @@ fn main(
     let four_1 = load_four(at, 1u);
     let four_2 = load_four(at, 2u);
     let four_3 = load_four(at, 3u);
-    let numbers_a = places.x * params.rows;
-    let numbers_b = places.y * params.rows;
+    let numbers_a = places.x * params.rows + sample * params.tokens;
+    let numbers_b = places.y * params.rows + sample * params.tokens;
+    let end = min(first + tile_rows, params.tokens);
+    var start = params.e.start + sample * params.e.sample_stride + first * params.e.row_stride;
     var refusals = 0u;
-    for (var step = 0u; step < params.steps; step++) {
-        let row = first + step * together;
-        let inside = row < params.rows;
-        let a = numbers[numbers_a + select(0u, row, inside)];
-#if PAIRS
-        let b = numbers[numbers_b + select(0u, row, inside)];
-#else
-        let b = vec2<u32>(1u, 0u);
-#endif
-        let known = (a.x & b.x & 1u) == 1u;
-#if TOKENS
-        let counts = inside && input_of(select(0u, row, inside)).counts;
-#else
-        let counts = inside;
-#endif
-        refusals += select(0u, ((a.x | b.x) >> 1u) & 1u, counts);
-        let start = row_start(params.e, row) / 4u;
-        let sine = start + places.z;
-        let cosine = start + places.w;
+    for (var t = first; t < end; t += together) {
+        let a = numbers[numbers_a + t];
+        let b = numbers[numbers_b + t];
+        refusals += ((a.x | b.x) >> 1u) & 1u;
+        let mask = 0u - (a.x & b.x & 1u);
+        let target_row = Target(
+            start + places.z,
+            start + places.w,
+            factors.w >> 4u,
+            factors.w & 15u,
+            // So that a missing number gives +0 whatever the amplitude's sign.
+            select(1.0, amplitude, mask != 0u),
+            mask,
+        );
         let of_a = vec2<u32>(a.x & ~3u, a.y);
         let of_b = vec2<u32>(b.x & ~3u, b.y);
-        if counts {
-            put_four(sine, cosine, turns_of(four_0, of_a, of_b), amplitude, known);
-            put_four(sine + 1u, cosine + 1u, turns_of(four_1, of_a, of_b), amplitude, known);
-            put_four(sine + 2u, cosine + 2u, turns_of(four_2, of_a, of_b), amplitude, known);
-            put_four(sine + 3u, cosine + 3u, turns_of(four_3, of_a, of_b), amplitude, known);
-        }
+        put_four(target_row, 0u, turns_of(four_0, of_a, of_b));
+        put_four(target_row, 1u, turns_of(four_1, of_a, of_b));
+        put_four(target_row, 2u, turns_of(four_2, of_a, of_b));
+        put_four(target_row, 3u, turns_of(four_3, of_a, of_b));
+        start += together * params.e.row_stride;
     }
     if factors.z != NONE && refusals > 0u {
         atomicAdd(&status[params.status_start + factors.z], refusals);

@@ -1,27 +1,26 @@
 //! Angles as u32 turns (2³² = one turn); `shaders/common/phase.wgsl`, the same f32 operations in the same order.
 
-/// (sin, cos) of an angle in turns, from one reduction; error against f64 at most 1.2e-7.
+/// (sin, cos) of an angle in turns; error against f64 at most 1.3e-7 on every device, 0.95e-7 here.
 ///
 /// ```
 /// let [sine, cosine] = gtca::common::phase::sincos_turns(1 << 30);
 /// assert_eq!([sine, cosine], [1.0, 0.0]);
 /// ```
 pub fn sincos_turns(turns: u32) -> [f32; 2] {
-    let quadrant = turns.wrapping_add(0x2000_0000) >> 30;
-    let rest = turns.wrapping_sub(quadrant << 30) as i32;
-    let coarse = (rest >> 8) as f32;
-    let fine = (rest & 255) as f32;
-    let t = coarse.mul_add(3.745_070_4e-7, fine.mul_add(1.462_918_1e-9, coarse * -1.042_161_7e-14));
-    let z = t * t;
-    let sine_tail =
-        z.mul_add(z.mul_add(z.mul_add(2.724_989_6e-6, -1.984_008_7e-4), 8.333_332e-3), -1.666_666_7e-1);
-    let cosine_tail = z.mul_add(z.mul_add(2.454_794_3e-5, -1.388_830_3e-3), 4.166_666_6e-2);
-    let sine = (t * z).mul_add(sine_tail, t);
-    let cosine = z.mul_add(z.mul_add(cosine_tail, -0.5), 1.0);
-    let (sine, cosine) = if quadrant & 1 == 1 { (cosine, sine) } else { (sine, cosine) };
-    let sine_sign = (quadrant & 2) << 30;
-    let cosine_sign = ((quadrant + 1) & 2) << 30;
-    [f32::from_bits(sine.to_bits() ^ sine_sign), f32::from_bits(cosine.to_bits() ^ cosine_sign)]
+    let t = turns as i32;
+    let [from_quarter, from_zero] = [t.wrapping_sub(QUARTER), t].map(i32::wrapping_abs);
+    [from_quarter, from_zero].map(|distance| sine_of_quarter(QUARTER.wrapping_sub(distance)))
+}
+
+const QUARTER: i32 = 1 << 30;
+
+/// sin of an angle within a quarter turn either way.
+fn sine_of_quarter(angle: i32) -> f32 {
+    let y = angle as f32 * 2f32.powi(-30);
+    let z = y * y;
+    let tail = z.mul_add(z.mul_add(1.508_205_9e-4, -4.672_228e-3), 7.968_848e-2);
+    let rest = z.mul_add(z.mul_add(tail, -0.645_963_4), 0.570_796_3);
+    y.mul_add(rest, y)
 }
 
 /// Turns of a fixed-point angle in degrees (unit 2⁻⁴⁰), rounded down: ⌊fixed / 92,160⌋ mod 2³².
@@ -58,7 +57,7 @@ mod tests {
                 worst = worst.max(error(at));
             }
         }
-        assert!(worst < 7.5e-8, "worst error {worst:e}");
+        assert!(worst < 9.5e-8, "worst error {worst:e}");
     }
 
     #[test]
@@ -67,7 +66,7 @@ mod tests {
         for k in [2u32, 8, 1024, 16_384] {
             let angle = (f64::from(year) / 4_294_967_296.0 * f64::from(k)).rem_euclid(1.0);
             let [sine, _] = sincos_turns(year.wrapping_mul(k));
-            assert!((f64::from(sine) - (angle * std::f64::consts::TAU).sin()).abs() < 7.5e-8);
+            assert!((f64::from(sine) - (angle * std::f64::consts::TAU).sin()).abs() < 9.5e-8);
         }
     }
 

@@ -47,9 +47,22 @@ static LADDERS: Kernel = Kernel {
     source: include_str!("../../shaders/encode/ladders.wgsl"),
     storage: FORWARD.storage,
     params_bytes: size_of::<ForwardParams>(),
-    flags: &[&["HARMONICS"], &[], &["PAIRS"], &["HARMONICS", "TOKENS"], &["TOKENS"], &["PAIRS", "TOKENS"]],
+    flags: &[
+        &["HARMONICS"],
+        &[],
+        &["PAIRS"],
+        &["HARMONICS", "TOKENS"],
+        &["TOKENS"],
+        &["PAIRS", "TOKENS"],
+        &["HARMONICS", "SCALAR"],
+        &["SCALAR"],
+        &["PAIRS", "SCALAR"],
+        &["HARMONICS", "TOKENS", "SCALAR"],
+        &["TOKENS", "SCALAR"],
+        &["PAIRS", "TOKENS", "SCALAR"],
+    ],
     loop_bound: "64",
-    when: "blocks of ladders in fours, once a kind, where rows of e start at multiples of four elements",
+    when: "blocks of ladders, once a kind; SCALAR: where their columns or the rows start anywhere",
 };
 
 static SPREAD: Kernel = Kernel {
@@ -207,62 +220,94 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Records the ladders in fours, kind after kind.
+    /// Records the ladders, kind after kind: whole vectors where rows and columns start at multiples of four elements.
     fn ladders(
         &self,
         encoder: &Encoder,
         recorder: &mut Recorder<'_>,
         numbers: Bound<'_>,
     ) -> Result<(), Error> {
-        let alignment = recorder.gpu().alignment();
-        let records = self.records.bind(alignment);
+        let Rows { start, sample_stride, row_stride, .. } = self.sample_rows();
+        let is_aligned = [start, sample_stride, row_stride].iter().all(|elements| elements % 4 == 0)
+            && self.e.offset.is_multiple_of(16);
         for (units, (_, kind)) in encoder.plan.units().iter().zip(Kind::ALL) {
-            let count = units.end - units.start;
-            let together = 64 / count.clamp(1, 64);
-            let columns = count.div_ceil(64);
-            // A unit is loaded once for its rows; enough workgroups remain for every adapter.
-            let steps = (self.rows / (together * MIN_TILES)).clamp(1, 64);
-            let params = ForwardParams {
-                numbers_start: units.start,
-                ..self.params(encoder, recorder, &(0..count), steps)
-            };
-            let flags = if self.grid.is_some() { [kind, &["TOKENS"]].concat() } else { kind.to_vec() };
-            recorder.dispatch(&Dispatch {
-                kernel: &LADDERS,
-                flags: &flags,
-                params: bytemuck::bytes_of(&params),
-                knobs: &[],
-                storage: &[
-                    records,
-                    encoder.words().bind(alignment),
-                    self.arena,
-                    numbers,
-                    self.e,
-                    self.status,
-                ],
-                groups: u64::from(self.rows.div_ceil(together * steps)) * u64::from(columns),
-                iterations: steps.into(),
-            })?;
+            let aligned = if is_aligned { units.aligned } else { 0 };
+            for (part, flag) in [(0..aligned, None), (aligned..units.count, Some("SCALAR"))] {
+                let tokens = self.grid.map(|_| "TOKENS");
+                let flags: Vec<_> = kind.iter().copied().chain(tokens).chain(flag).collect();
+                self.ladder_units(encoder, recorder, (units.start, part), numbers, &flags)?;
+            }
         }
         Ok(())
     }
 
-    /// Records all blocks: those in fours with whole-vector stores where the rows allow it.
+    /// Rows of e by sample: samples of tokens, or, where rows lie evenly spaced, one sample of all.
+    fn sample_rows(&self) -> Rows {
+        let rows = self.e.rows;
+        match (self.grid, rows.tokens) {
+            (None, 1) => Rows { tokens: self.rows, sample_stride: 0, row_stride: rows.sample_stride, ..rows },
+            (Some(_), 1) => {
+                let row_stride = rows.sample_stride;
+                Rows { tokens: self.tokens, sample_stride: self.tokens * row_stride, row_stride, ..rows }
+            }
+            _ => rows,
+        }
+    }
+
+    /// Records some units of one kind, which starts at a vector of the plan.
+    fn ladder_units(
+        &self,
+        encoder: &Encoder,
+        recorder: &mut Recorder<'_>,
+        (start, units): (u32, Range<u32>),
+        numbers: Bound<'_>,
+        flags: &[&'static str],
+    ) -> Result<(), Error> {
+        let alignment = recorder.gpu().alignment();
+        let count = units.end - units.start;
+        let together = 64 / count.clamp(1, 64);
+        let columns = count.div_ceil(64);
+        let e = self.sample_rows();
+        let skipped = self.grid.map_or(0, |grid| grid.skipped.min(e.tokens));
+        let counted = e.tokens - skipped;
+        // A unit is loaded once for its rows; enough workgroups remain for every adapter.
+        let steps = (self.rows / (together * MIN_TILES)).clamp(1, 64).min(counted.div_ceil(together).max(1));
+        let params = ForwardParams {
+            e,
+            tokens: e.tokens,
+            skipped,
+            numbers_start: start,
+            ..self.params(encoder, recorder, &units, steps)
+        };
+        let tiles = u64::from(self.rows / e.tokens.max(1)) * u64::from(counted.div_ceil(together * steps));
+        recorder.dispatch(&Dispatch {
+            kernel: &LADDERS,
+            flags,
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[
+                self.records.bind(alignment),
+                encoder.words().bind(alignment),
+                self.arena,
+                numbers,
+                self.e,
+                self.status,
+            ],
+            groups: tiles * u64::from(columns),
+            iterations: steps.into(),
+        })
+    }
+
+    /// Records all blocks.
     fn dispatch_all(&self, encoder: &Encoder, recorder: &mut Recorder<'_>) -> Result<(), Error> {
         let alignment = recorder.gpu().alignment();
         let numbers = recorder.scratch(OP, number_bytes(&encoder.plan, self.rows))?;
         let numbers = numbers.vector(number_words(&encoder.plan, self.rows)).bind(alignment);
         self.numbers(encoder, recorder, numbers)?;
-        let blocks = encoder.plan.layouts().len() as u32;
-        let Rows { start, sample_stride, row_stride, .. } = self.e.rows;
-        let is_aligned = [start, sample_stride, row_stride].iter().all(|elements| elements % 4 == 0)
-            && self.e.offset.is_multiple_of(16);
-        let fours = if is_aligned { encoder.plan.fours() } else { 0 };
-        if is_aligned {
-            self.ladders(encoder, recorder, numbers)?;
-        }
+        self.ladders(encoder, recorder, numbers)?;
+        let blocks = encoder.plan.in_units()..encoder.plan.layouts().len() as u32;
         let flags: &[&'static str] = if self.grid.is_some() { &["TOKENS"] } else { &[] };
-        self.dispatch(encoder, recorder, fours..blocks, numbers, flags)
+        self.dispatch(encoder, recorder, blocks, numbers, flags)
     }
 
     /// Records the spherical harmonics of all records, and adds them to their tokens, block after block.

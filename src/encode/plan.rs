@@ -13,7 +13,7 @@ use super::schemes::{
     TerraMindCoordinate, Tessera, Year,
 };
 use super::source::Source;
-use super::waves::{Kind, Waves};
+use super::waves::{Kind, Unit, Waves};
 use super::{Convention, OP};
 use crate::Error;
 use crate::records::{Field, Fields};
@@ -320,6 +320,17 @@ pub struct IdTables {
     pub tile: u32,
 }
 
+/// Units of one kind of ladders, where `shaders/encode/ladders.wgsl` finds them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Units {
+    /// The vector of the plan where they start.
+    pub(super) start: u32,
+    /// So many, the first, can store whole vectors where the rows allow it.
+    pub(super) aligned: u32,
+    /// All.
+    pub(super) count: u32,
+}
+
 /// Blocks compiled to columns, parameters and the words that the kernel reads.
 ///
 /// ```
@@ -340,8 +351,8 @@ pub struct Plan {
     order: Vec<u32>,
     numbers: Vec<Source>,
     numbers_start: u32,
-    units: [Range<u32>; 3],
-    fours: u32,
+    units: [Units; 3],
+    in_units: u32,
     iterations: u64,
     words: Vec<u32>,
 }
@@ -392,8 +403,8 @@ impl Plan {
             order: Vec::new(),
             numbers: Vec::new(),
             numbers_start: 0,
-            units: [0..0, 0..0, 0..0],
-            fours: 0,
+            units: Default::default(),
+            in_units: 0,
             iterations: 0,
             words: Vec::new(),
         };
@@ -494,9 +505,9 @@ impl Plan {
         (0..).zip(self.order.iter().map(|index| &self.layouts[*index as usize]))
     }
 
-    /// Blocks whose columns come in fours; their headers are the first.
-    pub(super) fn fours(&self) -> u32 {
-        self.fours
+    /// Blocks that run as units of ladders; their headers are the first.
+    pub(super) fn in_units(&self) -> u32 {
+        self.in_units
     }
 
     /// The numbers that its waves read, by class.
@@ -509,8 +520,8 @@ impl Plan {
         self.numbers_start
     }
 
-    /// Units of each kind of ladders in fours: from the vector where they start, as many as the range is long.
-    pub(super) fn units(&self) -> &[Range<u32>; 3] {
+    /// Units of each kind of ladders.
+    pub(super) fn units(&self) -> &[Units; 3] {
         &self.units
     }
 
@@ -522,15 +533,13 @@ impl Plan {
     fn compile(&mut self) {
         let comes_in_units = |layout: &Layout| {
             let waves = layout.block.scheme().waves();
-            layout.features.start.is_multiple_of(4)
-                && layout.validity.is_none()
-                && !layout.is_learned()
-                && waves.is_some_and(|waves| waves.is_in_units())
+            let is_plain = layout.validity.is_none() && !layout.is_learned();
+            is_plain && waves.is_some_and(|waves| waves.is_in_units())
         };
-        let (fours, others): (Vec<_>, Vec<_>) =
+        let (in_units, others): (Vec<_>, Vec<_>) =
             (0..).zip(&self.layouts).partition(|(_, layout)| comes_in_units(layout));
-        self.fours = fours.len() as u32;
-        self.order = fours.iter().chain(&others).map(|(index, _)| *index).collect();
+        self.in_units = in_units.len() as u32;
+        self.order = in_units.iter().chain(&others).map(|(index, _)| *index).collect();
         // By class, so that one variant of a kernel makes a run of them.
         let mut numbers: Vec<_> = self.sources().collect();
         numbers.sort_by_key(|source| (source.class(), *source));
@@ -540,7 +549,7 @@ impl Plan {
         let mut constants: Vec<u32> = Vec::new();
         // Everything starts at a multiple of four words, for the kernels that read four at once.
         let first_constant = (self.layouts.len() * HEADER_WORDS).next_multiple_of(4) as u32;
-        for (index, layout) in fours.into_iter().chain(others) {
+        for (index, layout) in in_units.into_iter().chain(others) {
             let scheme = layout.block.scheme();
             let is_learned = layout.is_learned();
             let start = first_constant + constants.len() as u32;
@@ -580,26 +589,29 @@ impl Plan {
 }
 
 impl Plan {
-    /// The units of the blocks in fours, kind after kind: where each kind starts, in vectors, and how many it has.
+    /// The units of the blocks that run so, kind after kind, in each kind those first that can store whole vectors.
     fn compile_units(
         &self,
         number: &dyn Fn(&Source) -> u32,
         first: u32,
         constants: &mut Vec<u32>,
-    ) -> [Range<u32>; 3] {
-        let blocks =
-            self.order[..self.fours as usize].iter().map(|index| (*index, &self.layouts[*index as usize]));
-        let of_block = |(index, layout): (u32, &Layout)| {
+    ) -> [Units; 3] {
+        let blocks = self.order[..self.in_units as usize].iter();
+        let of_block = |index: &u32| {
+            let layout = &self.layouts[*index as usize];
             let scale = if layout.scale.is_empty() { NONE } else { layout.scale.start };
             let waves = layout.block.scheme().waves().unwrap_or_default();
-            waves.units([layout.features.start, scale, index], number)
+            waves.units([layout.features.start, scale, *index], number)
         };
-        let units: Vec<_> = blocks.flat_map(of_block).collect();
+        let (aligned, others): (Vec<Unit>, Vec<Unit>) =
+            blocks.flat_map(of_block).partition(|unit| unit.is_aligned);
         Kind::ALL.map(|(kind, _)| {
             let start = (first + constants.len() as u32) / 4;
-            let of_kind: Vec<_> = units.iter().filter(|(other, _)| *other == kind).collect();
-            constants.extend(of_kind.iter().flat_map(|(_, words)| words));
-            start..start + of_kind.len() as u32
+            let [aligned, others] = [&aligned, &others].map(|units| {
+                let of_kind = units.iter().filter(|unit| unit.kind == kind);
+                of_kind.map(|unit| constants.extend(&unit.words)).count() as u32
+            });
+            Units { start, aligned, count: aligned + others }
         })
     }
 }

@@ -260,39 +260,42 @@ impl Waves {
         too_many.then(|| ("waves", "a product".to_owned(), "a column multiplies one or two sines"))
     }
 
-    /// Whether whole vec4s can be stored: all columns in ladders, in runs of sixteen, and every ladder reads all numbers.
+    /// Whether `shaders/encode/ladders.wgsl` can run it: all columns in ladders of at most two numbers; where only those
+    /// columns become 0 that read a missing number, every ladder reads all.
     pub(super) fn is_in_units(&self) -> bool {
         let numbers = self.sources().len();
-        let fits = |ladder: &Ladder| {
-            let reads = ladder.waves.first().map_or(0, |wave| wave.terms.len());
-            let is_whole = ladder.waves.len().is_multiple_of(UNIT_WAVES) && ladder.at.is_multiple_of(4);
-            ladder.order != Order::Interleaved && is_whole && reads == numbers
-        };
-        self.columns.is_empty() && self.ladders.iter().all(fits)
+        let reads_all = |ladder: &Ladder| ladder.sources().len() == numbers;
+        let is_whole = numbers <= 2 && (!self.zero_by_column || self.ladders.iter().all(reads_all));
+        self.columns.is_empty() && is_whole
     }
 
-    /// The units of `shaders/encode/ladders.wgsl`, sixteen waves each, with their kind; `column`: the block's first,
-    /// `scale`: its arena offset or NONE, `block`: its place in the plan.
+    /// The units of `shaders/encode/ladders.wgsl`, up to sixteen waves each; `column`: the block's first, `scale`: its arena
+    /// offset or NONE, `block`: its place in the plan.
     pub(super) fn units(
         &self,
         [column, scale, block]: [u32; 3],
         number: &dyn Fn(&Source) -> u32,
-    ) -> Vec<(Kind, Vec<u32>)> {
-        let mut units = Vec::new();
+    ) -> Vec<Unit> {
+        let mut units: Vec<Unit> = Vec::new();
+        let all = self.sources();
         for ladder in &self.ladders {
             let kind = ladder.kind();
-            let count = ladder.waves.len() as u32;
-            let [first, second] = [column + ladder.at, column + ladder.at + count].map(|at| at / 4);
-            let (sine, cosine) = if ladder.order == Order::Split { (first, second) } else { (second, first) };
-            for (quad, waves) in (0u32..).step_by(UNIT_WAVES / 4).zip(ladder.waves.chunks_exact(UNIT_WAVES)) {
+            let [sine, cosine, step] = ladder.first_columns().map(|at| column + at);
+            let step = step - column;
+            let first = ladder.sources()[0];
+            let other = all.iter().find(|source| **source != first).unwrap_or(&first);
+            for (k, waves) in (0u32..).step_by(UNIT_WAVES).zip(ladder.waves.chunks(UNIT_WAVES)) {
                 // One unit of a block counts its refused rows.
-                let is_first = units.is_empty();
-                let terms = &waves[0].terms;
-                let of = |j: usize| terms.get(j).map_or(0, |(source, _)| number(source));
-                let mut words = vec![of(0), of(1), sine + quad, cosine + quad];
-                words.extend([ladder.amplitude.to_bits(), scale, if is_first { block } else { NONE }, 0]);
-                words.extend(waves.chunks_exact(4).flat_map(|four| kind.unit(four)));
-                units.push((kind, words));
+                let counts_for = if units.is_empty() { block } else { NONE };
+                let last = waves.len() - 1;
+                let [sine, cosine] = [sine, cosine].map(|at| at + k * step);
+                let mut words = vec![number(&first), number(other), sine, cosine];
+                words.extend([ladder.amplitude.to_bits(), scale, counts_for, step << 4 | last as u32]);
+                // Waves past the last repeat it.
+                let padded: Vec<_> = (0..UNIT_WAVES).map(|j| &waves[j.min(last)]).collect();
+                words.extend(padded.chunks_exact(4).flat_map(|four| kind.unit(four)));
+                let is_aligned = step == 1 && last + 1 == UNIT_WAVES && (sine | cosine) % 4 == 0;
+                units.push(Unit { kind, is_aligned, words });
             }
         }
         units
@@ -320,11 +323,7 @@ impl Waves {
         let table_start = ladders_end + columns.len() as u32;
         for ladder in &self.ladders {
             let count = ladder.waves.len() as u32;
-            let (sine, cosine, step) = match ladder.order {
-                Order::Split => (ladder.at, ladder.at + count, 1),
-                Order::CosFirst => (ladder.at + count, ladder.at, 1),
-                Order::Interleaved => (ladder.at, ladder.at + 1, 2),
-            };
+            let [sine, cosine, step] = ladder.first_columns();
             let kind = ladder.kind();
             let first = ladder.waves.first().map_or(&[][..], |wave| &wave.terms);
             let slots = [0, 1].map(|j| first.get(j).map_or(NONE, |(source, _)| number(source)));
@@ -456,6 +455,14 @@ impl Waves {
     }
 }
 
+/// Up to sixteen waves of a ladder as `shaders/encode/ladders.wgsl` reads them.
+pub(super) struct Unit {
+    pub(super) kind: Kind,
+    /// Whether whole vectors can be stored where rows start at multiples of four elements.
+    pub(super) is_aligned: bool,
+    pub(super) words: Vec<u32>,
+}
+
 /// How a ladder's phases are made; `LADDER_…` in `shaders/encode/waves.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -484,21 +491,33 @@ impl Kind {
     }
 
     /// The same of four waves, word by word.
-    fn unit(self, waves: &[Wave]) -> Vec<u32> {
+    fn unit(self, waves: &[&Wave]) -> Vec<u32> {
         let tables: Vec<_> = waves.iter().map(|wave| self.table(wave)).collect();
         (0..tables[0].len()).flat_map(|word| tables.iter().map(move |table| table[word])).collect()
     }
 }
 
 impl Ladder {
+    /// First sine, first cosine, and the distance of columns.
+    fn first_columns(&self) -> [u32; 3] {
+        let count = self.waves.len() as u32;
+        match self.order {
+            Order::Split => [self.at, self.at + count, 1],
+            Order::CosFirst => [self.at + count, self.at, 1],
+            Order::Interleaved => [self.at, self.at + 1, 2],
+        }
+    }
+
     /// Columns of the sine and the cosine of wave k.
     fn columns(&self, k: usize) -> (usize, usize) {
-        let (at, count) = (self.at as usize, self.waves.len());
-        match self.order {
-            Order::Split => (at + k, at + count + k),
-            Order::CosFirst => (at + count + k, at + k),
-            Order::Interleaved => (at + 2 * k, at + 2 * k + 1),
-        }
+        let [sine, cosine, step] = self.first_columns().map(|column| column as usize);
+        (sine + k * step, cosine + k * step)
+    }
+
+    /// The numbers that its waves read.
+    fn sources(&self) -> Vec<Source> {
+        let first = self.waves.first();
+        first.map_or(Vec::new(), |wave| wave.terms.iter().map(|(source, _)| *source).collect())
     }
 
     fn kind(&self) -> Kind {
