@@ -7,7 +7,7 @@
 //
 // Bindings as in encode/forward, but the plan in vectors of four, and e too where it is not SCALAR. A unit of the plan, in
 // vectors:
-//     number a, number b (which the phases of PAIRS read, and others need to be known), first sine and first cosine column
+//     number a, number b, first sine column, first cosine column
 //     amplitude, scale (arena offset or NONE), block that counts refused rows (or NONE), step · 16 + waves − 1
 //     four times: HARMONICS: four multiples; else low words and high words of four frequencies; PAIRS: those of b, offsets
 // `step` is the distance of its columns; units that are not SCALAR have sixteen waves at distance 1.
@@ -44,7 +44,7 @@ fn load_four(unit: u32, j: u32) -> Four {
     return Four(plan[unit + 2u + j]);
 }
 
-fn turns_of(four: Four, a: vec2<u32>, b: vec2<u32>) -> vec4<u32> {
+fn turns_of(four: Four, a: vec2<u32>, b: vec2<u32>, mask: u32) -> vec4<u32> {
     return four.multiples * a.y;
 }
 #else
@@ -62,8 +62,8 @@ fn load_four(unit: u32, j: u32) -> Four {
     return Four(Fours64(plan[at], plan[at + 1u]), Fours64(plan[at + 2u], plan[at + 3u]), plan[at + 4u]);
 }
 
-fn turns_of(four: Four, a: vec2<u32>, b: vec2<u32>) -> vec4<u32> {
-    return wave_turns_of_four(four.a, a) + wave_turns_of_four(four.b, b) + four.offsets;
+fn turns_of(four: Four, a: vec2<u32>, b: vec2<u32>, mask: u32) -> vec4<u32> {
+    return wave_turns_of_four(four.a, a) + wave_turns_of_four(four.b, b) + (four.offsets & vec4<u32>(mask));
 }
 #else
 const UNIT_VECTORS = 10u;
@@ -76,7 +76,7 @@ fn load_four(unit: u32, j: u32) -> Four {
     return Four(Fours64(plan[unit + 2u + 2u * j], plan[unit + 3u + 2u * j]));
 }
 
-fn turns_of(four: Four, a: vec2<u32>, b: vec2<u32>) -> vec4<u32> {
+fn turns_of(four: Four, a: vec2<u32>, b: vec2<u32>, mask: u32) -> vec4<u32> {
     return wave_turns_of_four(four.frequencies, a);
 }
 #endif
@@ -86,14 +86,14 @@ fn plan_word(at: u32) -> u32 {
     return plan[at >> 2u][at & 3u];
 }
 
-// Where a row's waves go, in elements; and what a missing number makes of them: no quarter and no turns give zeros.
+// Where a row's waves go, in elements. A missing number takes quarter and turns away, and what is left is zeros.
 struct Target {
     sine: u32,
     cosine: u32,
     step: u32,
     last: u32,
     amplitude: f32,
-    mask: u32,
+    quarter: i32,
 }
 
 #if SCALAR
@@ -126,7 +126,7 @@ fn store_four(at: u32, j: u32, to: Target, value: vec4<f32>) {
 #endif
 
 fn put_four(to: Target, j: u32, turns: vec4<u32>) {
-    let waves = sincos_or_zero(turns & vec4<u32>(to.mask), bitcast<i32>(to.mask & u32(QUARTER)));
+    let waves = sincos_or_zero(turns, to.quarter);
     store_four(to.sine, j, to, waves.sine * to.amplitude);
     store_four(to.cosine, j, to, waves.cosine * to.amplitude);
 }
@@ -163,13 +163,19 @@ fn main(
     let four_2 = load_four(at, 2u);
     let four_3 = load_four(at, 3u);
     let numbers_a = places.x * params.rows + sample * params.tokens;
+#if PAIRS
     let numbers_b = places.y * params.rows + sample * params.tokens;
+#endif
     let end = min(first + tile_rows, params.tokens);
     var start = params.e.start + sample * params.e.sample_stride + first * params.e.row_stride;
     var refusals = 0u;
     for (var t = first; t < end; t += together) {
         let a = numbers[numbers_a + t];
+#if PAIRS
         let b = numbers[numbers_b + t];
+#else
+        let b = vec2<u32>(1u, 0u);
+#endif
         refusals += ((a.x | b.x) >> 1u) & 1u;
         let mask = 0u - (a.x & b.x & 1u);
         let target_row = Target(
@@ -179,14 +185,14 @@ fn main(
             factors.w & 15u,
             // So that a missing number gives +0 whatever the amplitude's sign.
             select(1.0, amplitude, mask != 0u),
-            mask,
+            bitcast<i32>(mask & u32(QUARTER)),
         );
-        let of_a = vec2<u32>(a.x & ~3u, a.y);
-        let of_b = vec2<u32>(b.x & ~3u, b.y);
-        put_four(target_row, 0u, turns_of(four_0, of_a, of_b));
-        put_four(target_row, 1u, turns_of(four_1, of_a, of_b));
-        put_four(target_row, 2u, turns_of(four_2, of_a, of_b));
-        put_four(target_row, 3u, turns_of(four_3, of_a, of_b));
+        let of_a = a & vec2<u32>(mask & ~3u, mask);
+        let of_b = b & vec2<u32>(mask & ~3u, mask);
+        put_four(target_row, 0u, turns_of(four_0, of_a, of_b, mask));
+        put_four(target_row, 1u, turns_of(four_1, of_a, of_b, mask));
+        put_four(target_row, 2u, turns_of(four_2, of_a, of_b, mask));
+        put_four(target_row, 3u, turns_of(four_3, of_a, of_b, mask));
         start += together * params.e.row_stride;
     }
     if factors.z != NONE && refusals > 0u {

@@ -69,25 +69,6 @@ fn claimed_number(claimed: u32, bit: u32, impossible: u32, value: vec2<u32>) -> 
     return Number((claimed & bit & ~impossible) != 0u, (claimed & impossible) != 0u, value);
 }
 
-fn lat_number(claimed: u32, sample: u32, in_turns: bool) -> Number {
-    let angle = record_words64(LAT_WORD, sample);
-    let impossible = outside_degrees(LAT_BIT, angle, 90u);
-    return claimed_number(claimed, LAT_BIT, impossible, angle_value(angle, in_turns));
-}
-
-fn lon_number(claimed: u32, sample: u32, in_turns: bool) -> Number {
-    let angle = record_words64(LON_WORD, sample);
-    let impossible = outside_degrees(LON_BIT, angle, 180u);
-    return claimed_number(claimed, LON_BIT, impossible, angle_value(angle, in_turns));
-}
-
-fn angle_value(angle: vec2<u32>, in_turns: bool) -> vec2<u32> {
-    if in_turns {
-        return vec2<u32>(0u, turns_from_degrees(angle));
-    }
-    return shl64(angle, 15u);
-}
-
 // Quarters of a degree from −half, rounded half to even, of an angle in 2⁻⁵⁵ degrees; strict: 2·half + 1 for a −0.
 fn token_number(angle: Number, half: i32, strict: bool) -> Number {
     let raised = add64(angle.value, vec2<u32>(0u, 1u << 20u));
@@ -125,6 +106,25 @@ fn s2_cell(level: u32, claimed: u32, sample: u32) -> Number {
     var number = whole_number(known, bitcast<i32>(s2_cell_number(unit_vector(lat, lon), level)));
     number.refused = (claimed & impossible) != 0u;
     return number;
+}
+#endif
+
+#if PLACE
+// Latitude or longitude: in 2⁻⁵⁵ degrees, in turns, or as a token of quarters of a degree. One path for all of them, since
+// some adapters would run eight.
+fn place_number(source: u32, claimed: u32, sample: u32) -> Number {
+    let is_strict = source == SOURCE_LAT_TOKEN_STRICT || source == SOURCE_LON_TOKEN_STRICT;
+    let is_token = is_strict || source == SOURCE_LAT_TOKEN || source == SOURCE_LON_TOKEN;
+    let in_turns = source == SOURCE_LAT_TURNS || source == SOURCE_LON_TURNS;
+    let is_lat = source == SOURCE_LAT_DEG || source == SOURCE_LAT_TURNS || source == SOURCE_LAT_TOKEN
+        || source == SOURCE_LAT_TOKEN_STRICT;
+    let bit = select(LON_BIT, LAT_BIT, is_lat);
+    let angle = record_words64(select(LON_WORD, LAT_WORD, is_lat), sample);
+    let impossible = outside_degrees(bit, angle, select(180u, 90u, is_lat));
+    let value = select(shl64(angle, 15u), vec2<u32>(0u, turns_from_degrees(angle)), in_turns);
+    let number = claimed_number(claimed, bit, impossible, value);
+    let token = token_number(number, select(720, 360, is_lat), is_strict);
+    return Number(number.known, number.refused, select(number.value, token.value, is_token));
 }
 #endif
 
@@ -173,17 +173,10 @@ fn local_month_part(time: TimeFields) -> OptionalInteger {
 
 // `claimed`: the record's validity bits; `time`: what it tells of the time, impossible values taken out.
 fn source_number(source: u32, sample: u32, row: u32, token: Token, claimed: u32, time: TimeFields) -> Number {
-    switch source {
 #if PLACE
-        case SOURCE_LAT_DEG: { return lat_number(claimed, sample, false); }
-        case SOURCE_LON_DEG: { return lon_number(claimed, sample, false); }
-        case SOURCE_LAT_TURNS: { return lat_number(claimed, sample, true); }
-        case SOURCE_LON_TURNS: { return lon_number(claimed, sample, true); }
-        case SOURCE_LAT_TOKEN: { return token_number(lat_number(claimed, sample, false), 360, false); }
-        case SOURCE_LON_TOKEN: { return token_number(lon_number(claimed, sample, false), 720, false); }
-        case SOURCE_LAT_TOKEN_STRICT: { return token_number(lat_number(claimed, sample, false), 360, true); }
-        case SOURCE_LON_TOKEN_STRICT: { return token_number(lon_number(claimed, sample, false), 720, true); }
-#endif
+    return place_number(source, claimed, sample);
+#else
+    switch source {
 #if MAP
         case SOURCE_EQUAL_EARTH_X, SOURCE_EQUAL_EARTH_Y, SOURCE_UNIT_X, SOURCE_UNIT_Y, SOURCE_UNIT_Z: {
             return map_number(source, claimed, sample);
@@ -259,4 +252,5 @@ fn source_number(source: u32, sample: u32, row: u32, token: Token, claimed: u32,
 #endif
 #endif
     }
+#endif
 }

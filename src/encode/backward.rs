@@ -138,7 +138,7 @@ impl Encoder {
         args: &TokensBackward<'_>,
     ) -> Result<(), Error> {
         self.check_learns()?;
-        self.check_tokens(recorder, &args.records, ("dtokens", args.dtokens), &args.grid)?;
+        self.check_tokens(recorder, &args.records, ("dtokens", args.dtokens), Dtype::F32, &args.grid)?;
         let TokensBackward { records, arena, given, dtokens, grid, darena, mode } = *args;
         let de = ("dtokens", dtokens);
         let [_, tokens, _] = dtokens.shape;

@@ -2,7 +2,7 @@
 
 use super::source::Class;
 use super::waves::Kind;
-use super::{AddToTokens, Axis, Encoder, Forward, OP, Plan, TokenGrid, backward, harmonics, input};
+use super::{AddToTokens, Axis, Encoder, Forward, OP, Plan, TokenGrid, backward, halves, harmonics, input};
 use crate::Error;
 use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Rows, View};
 use crate::records::RECORD_WORDS;
@@ -87,12 +87,14 @@ pub(crate) const KERNELS: &[&Kernel] = &[
     &harmonics::HARMONICS_GRADIENT,
     &input::NUMBER_GRADIENT,
     &input::INPUT_GRADIENT,
+    &halves::PACK,
+    &halves::UNPACK,
 ];
 
 /// Scratch for the numbers of waves, and for spherical harmonics of tokens: so much stays in most caches.
 const MAX_NUMBER_BYTES: u64 = 16 << 20;
-/// Rows are cut into so many workgroups before an invocation takes more than one.
-const MIN_TILES: u32 = 512;
+/// Rows are cut into so many workgroups before an invocation takes more than one; fewer where a processor runs them.
+const MIN_TILES: [u32; 2] = [512, 64];
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -271,7 +273,10 @@ impl<'a> Run<'a> {
         let skipped = self.grid.map_or(0, |grid| grid.skipped.min(e.tokens));
         let counted = e.tokens - skipped;
         // A unit is loaded once for its rows; enough workgroups remain for every adapter.
-        let steps = (self.rows / (together * MIN_TILES)).clamp(1, 64).min(counted.div_ceil(together).max(1));
+        let is_software = recorder.gpu().info().device_type == wgpu::DeviceType::Cpu;
+        let steps = (self.rows / (together * MIN_TILES[usize::from(is_software)]))
+            .clamp(1, 64)
+            .min(counted.div_ceil(together).max(1));
         let params = ForwardParams {
             e,
             tokens: e.tokens,
@@ -355,7 +360,12 @@ pub(super) fn number_chunks(plan: &Plan, ranges: Vec<Range<u32>>, multiple: u32)
 
 /// Cuts runs of rows at multiples of `multiple` rows, for which `bytes` are made, so that these fit [`MAX_NUMBER_BYTES`].
 fn chunks_of(bytes: u64, ranges: Vec<Range<u32>>, multiple: u32) -> Vec<Range<u32>> {
-    let fit = (MAX_NUMBER_BYTES / bytes).clamp(1, 1 << 24) as u32 * multiple;
+    cut(ranges, bytes / u64::from(multiple), MAX_NUMBER_BYTES, multiple)
+}
+
+/// Cuts runs of rows so that rows of so many bytes fit a limit, at multiples of `multiple` rows.
+pub(super) fn cut(ranges: Vec<Range<u32>>, row_bytes: u64, limit: u64, multiple: u32) -> Vec<Range<u32>> {
+    let fit = (limit / (row_bytes * u64::from(multiple))).clamp(1, 1 << 24) as u32 * multiple;
     let cut = |range: Range<u32>| {
         range.clone().step_by(fit as usize).map(move |from| from..range.end.min(from + fit))
     };
@@ -430,7 +440,7 @@ pub(super) fn add_to_tokens(
 }
 
 /// Samples `first..last` of a view, its tokens kept apart.
-fn sample_range<'a>(view: View<'a>, first: u32, last: u32) -> View<'a> {
+pub(super) fn sample_range<'a>(view: View<'a>, first: u32, last: u32) -> View<'a> {
     let mut part = view;
     part.shape[0] = last - first;
     part.offset += u64::from(first) * u64::from(view.sample_stride) * view.dtype.bytes();

@@ -47,6 +47,7 @@ mod backward;
 mod catalogue;
 pub mod codec;
 mod gpu;
+mod halves;
 mod harmonics;
 mod input;
 mod plan;
@@ -124,7 +125,8 @@ pub struct Forward<'a> {
     /// Further numbers of each record, `[S, ≤ 8]`, for waves of [`Source::Given`]. A value that is not finite or not below
     /// 2¹⁹ is missing.
     pub given: Option<View<'a>>,
-    /// Written: `[S, M]`.
+    /// Written: `[S, M]`, f32, or f16 or bf16 packed two to a word: from a multiple of four bytes, with even strides. Halves are
+    /// the f32 result rounded once, half to even; with an odd width the last word of a row keeps its other half.
     pub e: View<'a>,
     /// u32 `[blocks]`, counted up: records in which a field that the block reads holds an impossible value or an id
     /// past its table. Such a field counts as missing.
@@ -151,7 +153,9 @@ impl Encoder {
         let samples = args.e.rows();
         self.check_records(recorder, &args.records, samples)?;
         args.arena.check_rows(OP, "arena", Dtype::F32, 1, self.plan.arena_len())?;
-        args.e.check_rows(OP, "e", Dtype::F32, samples, self.plan.width())?;
+        let is_half = halves::is_half("e", &args.e)?;
+        let dtype = if is_half { args.e.dtype } else { Dtype::F32 };
+        args.e.check_rows(OP, "e", dtype, samples, self.plan.width())?;
         if self.plan.reads_tokens() {
             let rule = "some block needs a token's place";
             return Err(Error::argument(OP, "plan", "without tokens", rule, "call add_to_tokens"));
@@ -167,7 +171,7 @@ impl Encoder {
             used.push(("status", status, Access::Write));
         }
         check_overlap(OP, &used)?;
-        gpu::forward(self, recorder, args)
+        if is_half { halves::forward(self, recorder, args) } else { gpu::forward(self, recorder, args) }
     }
 
     /// One call: uploads records and an arena, encodes, submits, and reads `[S, M]` back.

@@ -1,6 +1,6 @@
 //! Token-wise fusion: the encoding of a record and of a token's place, added to the tokens.
 
-use super::{Encoder, OP, gpu};
+use super::{Encoder, OP, gpu, halves};
 use crate::Error;
 use crate::gpu::{Access, Dtype, Recorder, View, check_overlap};
 use bytemuck::{Pod, Zeroable};
@@ -96,7 +96,8 @@ pub struct AddToTokens<'a> {
     pub arena: View<'a>,
     /// Further numbers of each token, `[S, T, ≤ 8]`.
     pub given: Option<View<'a>>,
-    /// Added to: `[S, T, M]`, M the plan's width.
+    /// Added to: `[S, T, M]`, M the plan's width; f32, f16 or bf16 as [`Forward::e`](super::Forward::e). Halves are rounded
+    /// once, after the sum.
     pub tokens: View<'a>,
     /// How the T tokens of a sample lie.
     pub grid: TokenGrid,
@@ -111,7 +112,9 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::forward`]; a grid without tokens.
     pub fn add_to_tokens(&self, recorder: &mut Recorder<'_>, args: &AddToTokens<'_>) -> Result<(), Error> {
-        self.check_tokens(recorder, &args.records, ("tokens", args.tokens), &args.grid)?;
+        let is_half = halves::is_half("tokens", &args.tokens)?;
+        let dtype = if is_half { args.tokens.dtype } else { Dtype::F32 };
+        self.check_tokens(recorder, &args.records, ("tokens", args.tokens), dtype, &args.grid)?;
         args.arena.check_rows(OP, "arena", Dtype::F32, 1, self.plan.arena_len())?;
         let mut used = vec![
             ("records", args.records, Access::Read),
@@ -124,7 +127,11 @@ impl Encoder {
             used.push(("status", status, Access::Write));
         }
         check_overlap(OP, &used)?;
-        gpu::add_to_tokens(self, recorder, args)
+        if is_half {
+            halves::add_to_tokens(self, recorder, args)
+        } else {
+            gpu::add_to_tokens(self, recorder, args)
+        }
     }
 
     /// What [`Encoder::add_to_tokens`] and its backward ask of a grid, its records and its tokens.
@@ -133,12 +140,13 @@ impl Encoder {
         recorder: &Recorder<'_>,
         records: &View<'_>,
         (name, view): (&'static str, View<'_>),
+        dtype: Dtype,
         grid: &TokenGrid,
     ) -> Result<(), Error> {
         grid.check()?;
         let [samples, tokens, _] = view.shape;
         self.check_records(recorder, records, u64::from(samples) * u64::from(grid.records_a_sample()))?;
-        view.check_shape(OP, name, Dtype::F32, [samples, tokens, self.plan.width()])?;
+        view.check_shape(OP, name, dtype, [samples, tokens, self.plan.width()])?;
         if view.rows() > u32::MAX.into() || tokens > 1 << 19 {
             let (value, rule) =
                 (format!("{:?}", view.shape), "a sample has at most 2^19 tokens, a batch 2^32 − 1");

@@ -279,11 +279,12 @@ impl Waves {
         let mut units: Vec<Unit> = Vec::new();
         let all = self.sources();
         for ladder in &self.ladders {
-            let kind = ladder.kind();
-            let [sine, cosine, step] = ladder.first_columns().map(|at| column + at);
-            let step = step - column;
+            let [sine, cosine, step] = ladder.first_columns();
+            let [sine, cosine] = [sine, cosine].map(|at| column + at);
             let first = ladder.sources()[0];
             let other = all.iter().find(|source| **source != first).unwrap_or(&first);
+            // What must be known besides is a second number, though its frequency be 0.
+            let kind = if other == &first { ladder.kind() } else { Kind::Pairs };
             for (k, waves) in (0u32..).step_by(UNIT_WAVES).zip(ladder.waves.chunks(UNIT_WAVES)) {
                 // One unit of a block counts its refused rows.
                 let counts_for = if units.is_empty() { block } else { NONE };

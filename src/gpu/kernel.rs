@@ -41,6 +41,7 @@ pub struct Kernel {
 pub const FLAGS: &[&str] = &[
     "ACCUMULATE",
     "BACKWARD",
+    "BF16",
     "BIAS",
     "BOTH",
     "CELL",

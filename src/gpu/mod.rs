@@ -196,7 +196,8 @@ impl Gpu {
     }
 }
 
-fn lcm(a: u64, b: u64) -> u64 {
+/// The least common multiple.
+pub(crate) fn lcm(a: u64, b: u64) -> u64 {
     let (mut x, mut y) = (a, b);
     while y != 0 {
         (x, y) = (y, x % y);

@@ -51,6 +51,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "encode/codec/tessera_code",
     "encode/codec/words",
     "encode/four_places",
+    "encode/halves",
     "encode/position",
     "encode/rows",
     "encode/scheme",

@@ -1,6 +1,7 @@
 //! `encode`: 65,536 records to 512 features: four numbers × 64 geometric frequencies × (sin, cos), with 64-bit products.
-//! `encode_harmonics`: 16 phases × 16 integer harmonics × (sin, cos). `encode_gtca`: the default plan. `encode_mixed`: all of
-//! them in one plan. `encode_naive`: the ladders of `encode` from unfused ops, every intermediate stored. `encode_inputs`: the
+//! `encode_harmonics`: 16 phases × 16 integer harmonics × (sin, cos). `encode_part_…`: what each system publishes.
+//! `encode_mixed`: all of these in one plan, rows padded to a multiple of four elements; `encode_mixed_unpadded`: not padded.
+//! `encode_naive`: the ladders of `encode` from unfused ops, every intermediate stored. `…_f16`, `…_bf16`: half outputs. `encode_inputs`: the
 //! gradient of place, time and GSD through the ladders of `encode`; its bytes are the gradient read.
 //!
 //! Bytes are the records read and the features written; the roof is that of a pure write. Almost all arithmetic is on
@@ -11,7 +12,8 @@ mod naive;
 use super::{assert_near, numbers, read_rows};
 use crate::{Case, Job};
 use gtca::encode::{
-    Block, Encoder, Forward, IdTables, InputGradient, Order, Plan, Source, Wave, Waves, twin,
+    Block, Convention, Encoder, Forward, Fourier, Galileo, IdTables, InputGradient, Order, Plan, Presto, Prithvi, Radii,
+    Scale, Source, Spatial, Tessera, Wave, Waves, twin,
 };
 use gtca::gpu::{Dtype, Gpu, Mode, View};
 use gtca::records::{RECORD_WORDS, Record, Records};
@@ -20,27 +22,40 @@ const RECORDS: u32 = 65_536;
 /// Frequencies of a ladder.
 const FREQUENCIES: u32 = 64;
 
+type Blocks = fn() -> Vec<Block>;
+
+/// All that `encode_mixed` holds; blocks whose widths are no multiples of four come last, so that they move no others.
+const PARTS: [(&str, Blocks); 12] = [
+    ("encode", ladders),
+    ("encode_harmonics", harmonics),
+    ("encode_part_prithvi", prithvi),
+    ("encode_part_geoclip", geoclip),
+    ("encode_part_gtloc", gtloc),
+    ("encode_part_tessera", || vec![Block::Tessera(Tessera::DayOfYear { width: 64 })]),
+    ("encode_part_sphere2vec", sphere2vec),
+    ("encode_part_satclip", satclip),
+    ("encode_part_clay", || vec![Block::ClayScalars { validity: false }]),
+    ("encode_part_presto", || vec![Block::Presto(Presto::Month { width: 32 }), Block::Presto(Presto::Place)]),
+    ("encode_part_galileo", || {
+        vec![Block::Galileo(Galileo::Month { width: 32 }), Block::Galileo(Galileo::Place)]
+    }),
+    ("encode_part_gtca", ours),
+];
+
 pub(super) fn cases() -> Vec<Case> {
-    let case = |name, blocks: fn() -> Vec<Block>| {
-        let width = plan(blocks).width();
-        Case {
-            name,
-            shape: format!("{RECORDS}x{width}"),
-            make: Box::new(move |gpu| encode(gpu, plan(blocks))),
-        }
+    let case = |name, blocks: Blocks, padded: bool| {
+        let plan = plan(blocks);
+        let stride = if padded { plan.width().next_multiple_of(4) } else { plan.width() };
+        let shape = format!("{RECORDS}x{}", plan.width());
+        Case { name, shape, make: Box::new(move |gpu| encode(gpu, plan.clone(), stride)) }
     };
     let inputs =
         Case { name: "encode_inputs", shape: format!("{RECORDS}x512"), make: Box::new(input_gradient) };
     let naive =
         Case { name: "encode_naive", shape: format!("{RECORDS}x512"), make: Box::new(naive::ladders) };
-    vec![
-        case("encode", ladders),
-        case("encode_harmonics", harmonics),
-        case("encode_gtca", ours),
-        case("encode_mixed", mixed),
-        inputs,
-        naive,
-    ]
+    let mut cases: Vec<_> = PARTS.map(|(name, blocks)| case(name, blocks, true)).into();
+    cases.extend([case("encode_mixed", mixed, true), case("encode_mixed_unpadded", mixed, false), inputs, naive]);
+    cases
 }
 
 fn plan(blocks: fn() -> Vec<Block>) -> Plan {
@@ -76,8 +91,40 @@ fn ours() -> Vec<Block> {
     plan.layouts().iter().map(|layout| layout.block.clone()).collect()
 }
 
+fn prithvi() -> Vec<Block> {
+    let scale = Scale::Fixed(0.1);
+    let time = Prithvi::Time { of: [Source::Year, Source::DayOfYear], width: 128, scale };
+    [time, Prithvi::Location { width: 128, scale }]
+        .map(|encoding| Block::Prithvi { encoding, validity: false })
+        .to_vec()
+}
+
+/// Random Fourier features as GeoCLIP and GT-Loc draw them, from an even spread instead of a normal one.
+fn random_features(of: [Source; 2]) -> Vec<Block> {
+    let share = |step: u32, j: u32| (j.wrapping_mul(step) >> 8) as f32 / 8_388_608.0 - 1.0;
+    let directions = (1..=64).map(|j| [share(2_654_435_761, j), share(3_266_489_917, j)].map(|x| 16.0 * x));
+    vec![Block::Fourier { features: Fourier::Gaussian(directions.collect()), of, validity: false }]
+}
+
+fn geoclip() -> Vec<Block> {
+    random_features([Source::EqualEarthX, Source::EqualEarthY])
+}
+
+fn gtloc() -> Vec<Block> {
+    random_features([Source::LocalMonthPart, Source::LocalSecond])
+}
+
+fn sphere2vec() -> Vec<Block> {
+    let radii = Radii { count: 16, min: 1e-3, max: 1.0 };
+    vec![Block::Spatial { encoding: Spatial::SphereC, radii, validity: false }]
+}
+
+fn satclip() -> Vec<Block> {
+    vec![Block::Harmonics { degree: 9, convention: Convention::SatClip, validity: false }]
+}
+
 fn mixed() -> Vec<Block> {
-    [ladders(), harmonics(), ours()].concat()
+    PARTS.iter().flat_map(|(_, blocks)| blocks()).collect()
 }
 
 /// Records all over the globe and through the years; every eighth has no date.
@@ -94,26 +141,29 @@ fn records(numbers: std::ops::Range<u32>) -> Records {
     Records::from_records(&numbers.map(one).collect::<Vec<_>>()).expect("valid records")
 }
 
-fn encode(gpu: &Gpu, plan: Plan) -> Job {
+/// `stride`: elements from one row of e to the next.
+fn encode(gpu: &Gpu, plan: Plan, stride: u32) -> Job {
     let encoder = Encoder::new(gpu, plan.clone());
     let (width, parameters) = (encoder.plan().width(), encoder.plan().arena_len());
     let words = gpu.upload("records", records(0..RECORDS).words());
     let arena = gpu.zeros("arena", u64::from(parameters) * 4);
-    let e = gpu.zeros("e", u64::from(RECORDS * width) * 4);
+    let e = gpu.zeros("e", u64::from(RECORDS * stride) * 4);
     let (host, result) = (gpu.clone(), e.clone());
     let record = move |commands: &mut wgpu::CommandEncoder| {
         let args = Forward {
             records: View::matrix(&words, RECORD_WORDS, RECORDS).of(Dtype::U32),
             arena: View::vector(&arena, parameters),
             given: None,
-            e: View::matrix(&e, RECORDS, width),
+            e: View::matrix(&e, RECORDS, width).strided(stride, stride),
             status: None,
         };
         encoder.forward(&mut host.recorder(commands), &args).expect("valid arguments");
     };
     let check = move |gpu: &Gpu| {
         for few in [0..40, RECORDS - 40..RECORDS] {
-            let got = read_rows(gpu, &result, width, few.clone());
+            let rows = read_rows(gpu, &result, stride, few.clone());
+            let got: Vec<f32> =
+                rows.chunks(stride as usize).flat_map(|row| row[..width as usize].to_vec()).collect();
             let arena = vec![0.0; parameters as usize];
             assert_near("encode", &got, &twin::forward(&plan, &records(few), &arena, &[]));
         }

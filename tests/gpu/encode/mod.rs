@@ -7,6 +7,7 @@ mod continuity;
 mod forward;
 mod frequencies;
 mod geotime;
+mod halves;
 mod harmonics;
 mod inputs;
 mod published;
