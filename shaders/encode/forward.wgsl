@@ -2,7 +2,7 @@
 // A block whose inputs are missing gives its learned missing vector; a validity column (0 or 1) may follow.
 // TOKENS adds the row to each token of [samples, tokens, width] instead, at its place in the token grid; a record stands
 // for a sample, or for a frame of a sample. The first `skipped` tokens of a sample (class tokens) are left alone.
-// Blocks whose columns come in fours have a kernel of their own where rows allow it, encode/ladders.
+// Blocks that are all ladders have a kernel of their own, encode/ladders.
 // BACKWARD writes no feature but, per block with a missing vector and record, which row of the block's parameters it used:
 // 0 = the missing vector, else 1 + row of its table (1 where there is none); NONE for a class token.
 //

@@ -9,7 +9,7 @@
 //     frequency tables
 // Where the block learns a scale, it replaces every amplitude. A missing number makes the block 0, or with
 // ZERO_BY_COLUMN the columns that read it.
-// One invocation = one record (or token) and the whole block. Blocks that are all ladders of fours go to encode/ladders.
+// One invocation = one record (or token) and the whole block. Blocks that are all ladders go to encode/ladders.
 // Twin: `Waves::encode` in src/encode/waves.rs.
 
 //

@@ -93,8 +93,8 @@ pub(crate) const KERNELS: &[&Kernel] = &[
 
 /// Scratch for the numbers of waves, and for spherical harmonics of tokens: so much stays in most caches.
 const MAX_NUMBER_BYTES: u64 = 16 << 20;
-/// Rows are cut into so many workgroups before an invocation takes more than one; fewer where a processor runs them.
-const MIN_TILES: [u32; 2] = [512, 64];
+/// Rows are cut into so many workgroups before an invocation takes more than one.
+const MIN_TILES: u32 = 512;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -273,10 +273,7 @@ impl<'a> Run<'a> {
         let skipped = self.grid.map_or(0, |grid| grid.skipped.min(e.tokens));
         let counted = e.tokens - skipped;
         // A unit is loaded once for its rows; enough workgroups remain for every adapter.
-        let is_software = recorder.gpu().info().device_type == wgpu::DeviceType::Cpu;
-        let steps = (self.rows / (together * MIN_TILES[usize::from(is_software)]))
-            .clamp(1, 64)
-            .min(counted.div_ceil(together).max(1));
+        let steps = (self.rows / (together * MIN_TILES)).clamp(1, 64).min(counted.div_ceil(together).max(1));
         let params = ForwardParams {
             e,
             tokens: e.tokens,
