@@ -29,7 +29,7 @@ const QUARTER = 0x40000000i;
 
 // sin and cos of four angles in turns. |t| and |t − ¼| fold the circle, exactly, onto the quarter turns around 0, where
 // cos t = sin(¼ − |t|) and sin t = sin(¼ − |t − ¼|); nothing is selected or swapped. Error against f64 at most 1.3e-7,
-// 0.95e-7 where fma rounds once.
+// 0.95e-7 where fma rounds once (measured at every third of all 2³² phases: 1.20e-7 and 0.94e-7).
 fn sincos_of_four(turns: vec4<u32>) -> Waves4 {
     return sincos_or_zero(turns, QUARTER);
 }
