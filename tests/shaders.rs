@@ -14,7 +14,11 @@ fn each_variant(mut f: impl FnMut(&str, &Kernel, &naga::Module, &naga::valid::Mo
                 let text = kernel.wgsl(flags, one_buffer).unwrap_or_else(|error| panic!("{name}: {error}"));
                 let module = naga::front::wgsl::parse_str(&text)
                     .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
-                let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+                let capabilities =
+                    if kernel.uses_subgroups() { Capabilities::SUBGROUP } else { Capabilities::empty() };
+                let info = Validator::new(ValidationFlags::all(), capabilities)
+                    .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+                    .subgroup_operations(naga::valid::SubgroupOperationSet::all())
                     .validate(&module)
                     .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
                 f(&name, kernel, &module, &info);
@@ -28,7 +32,8 @@ fn every_variant_is_translated_to_spirv_msl_and_hlsl() {
     let mut count = 0;
     each_variant(|name, _, module, info| {
         count += 1;
-        naga::back::spv::write_vec(module, info, &Default::default(), None)
+        let spirv = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+        naga::back::spv::write_vec(module, info, &spirv, None)
             .unwrap_or_else(|error| panic!("{name}: SPIR-V: {error}"));
         naga::back::msl::write_string(module, info, &Default::default(), &Default::default())
             .unwrap_or_else(|error| panic!("{name}: MSL: {error}"));

@@ -1,13 +1,13 @@
-// h[row, j] = Σ_k x[row, k] · A[j, k], one register tile of 8 rows × 8 ranks per invocation.
+// What every family's form of `down` shares, h[row, j] = Σ_k x[row, k] · A[j, k]: parameters, bindings, loads, stores.
 // The backward's u = dy · B is the same with b_t in place of A.
 //
-// x: [rows, inputs]; a: [rank, inputs]; h: [rows, rank].
-// Workgroup: 64 invocations over (row tile, rank tile), rank tiles fastest, so that small ranks leave no lane idle.
-// Loops `inputs` times, upwards, with fma, whatever the batch: a row alone gives the same bits.
+// x: [rows, inputs]; a: [rank, inputs]; h: [rows, rank]. VEC4: all start and step by multiples of four elements, and
+// widths are such. Columns and ranks past the end count as 0 and are not stored.
+// The order of every sum depends on the family and `inputs` alone: a row alone gives the same bits.
 // Twin: `down` in src/lora/twin.rs.
 
 #import common/view
-#import lora/tile
+#import lora/four
 
 struct Params {
     x: Rows,
@@ -23,43 +23,59 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+#if VEC4
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
+#else
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> a: array<f32>;
 @group(0) @binding(3) var<storage, read_write> h: array<f32>;
+#endif
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = flat_group(group, groups) * 64u + lane;
-    let rank_tiles = (params.rank + 7u) / 8u;
-    let row_tile = index / rank_tiles;
-    let first_row = row_tile * 8u;
-    let first_rank = (index - row_tile * rank_tiles) * 8u;
-    if first_row >= params.rows {
-        return;
-    }
-    let upper = row_starts(params.x, four_from(first_row, params.rows));
-    let lower = row_starts(params.x, four_from(first_row + 4u, params.rows));
-    let left = params.a_start + four_from(first_rank, params.rank) * params.a_stride;
-    let right = params.a_start + four_from(first_rank + 4u, params.rank) * params.a_stride;
-    var tile = Tile();
-    for (var k = 0u; k < params.inputs; k++) {
-        let x_upper = vec4<f32>(x[upper.x + k], x[upper.y + k], x[upper.z + k], x[upper.w + k]);
-        let x_lower = vec4<f32>(x[lower.x + k], x[lower.y + k], x[lower.z + k], x[lower.w + k]);
-        let a_left = vec4<f32>(a[left.x + k], a[left.y + k], a[left.z + k], a[left.w + k]);
-        let a_right = vec4<f32>(a[right.x + k], a[right.y + k], a[right.z + k], a[right.w + k]);
-        tile_add(&tile, x_upper, x_lower, a_left, a_right);
-    }
-    tile_store(tile, first_row, params.rows, first_rank, params.rank);
+// Columns k to k + 3 of the row of x that starts at `start`.
+fn load_x(start: u32, k: u32) -> vec4<f32> {
+#if VEC4
+    let inside = k < params.inputs;
+    return select(vec4<f32>(), x[select(start, start + k, inside) >> 2u], inside);
+#else
+    let count = places(k, params.inputs);
+    var four = vec4<f32>();
+    if 0u < count { four.x = x[start + k]; }
+    if 1u < count { four.y = x[start + k + 1u]; }
+    if 2u < count { four.z = x[start + k + 2u]; }
+    if 3u < count { four.w = x[start + k + 3u]; }
+    return four;
+#endif
 }
 
-fn line_start(row: u32) -> u32 {
-    return row_start(params.h, row);
+// Columns k to k + 3 of row `rank` of A.
+fn load_a(rank: u32, k: u32) -> vec4<f32> {
+    let start = params.a_start + min(rank, params.rank - 1u) * params.a_stride;
+    let inside = rank < params.rank && k < params.inputs;
+#if VEC4
+    return select(vec4<f32>(), a[select(start, start + k, inside) >> 2u], inside);
+#else
+    let count = select(0u, places(k, params.inputs), inside);
+    var four = vec4<f32>();
+    if 0u < count { four.x = a[start + k]; }
+    if 1u < count { four.y = a[start + k + 1u]; }
+    if 2u < count { four.z = a[start + k + 2u]; }
+    if 3u < count { four.w = a[start + k + 3u]; }
+    return four;
+#endif
 }
 
-fn put(at: u32, sum: f32) {
-    h[at] = sum;
+// Ranks `rank` to `rank + 3` of a row.
+fn store_h(row: u32, rank: u32, four: vec4<f32>) {
+    let at = row_start(params.h, row) + rank;
+    let count = select(0u, places(rank, params.rank), row < params.rows);
+#if VEC4
+    if 0u < count { h[at >> 2u] = four; }
+#else
+    if 0u < count { h[at] = four.x; }
+    if 1u < count { h[at + 1u] = four.y; }
+    if 2u < count { h[at + 2u] = four.z; }
+    if 3u < count { h[at + 3u] = four.w; }
+#endif
 }

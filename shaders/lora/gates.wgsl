@@ -14,16 +14,3 @@ struct GateRows {
 fn gate_start(gates: GateRows, row: u32) -> u32 {
     return gates.start + quotient(row, gates.tokens) * gates.sample_stride;
 }
-
-fn gate_starts(gates: GateRows, rows: vec4<u32>) -> vec4<u32> {
-    return vec4<u32>(
-        gate_start(gates, rows.x),
-        gate_start(gates, rows.y),
-        gate_start(gates, rows.z),
-        gate_start(gates, rows.w),
-    );
-}
-
-fn four_gates(at: vec4<u32>) -> vec4<f32> {
-    return vec4<f32>(gate[at.x], gate[at.y], gate[at.z], gate[at.w]);
-}

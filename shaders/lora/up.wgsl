@@ -1,95 +1,121 @@
-// y[row, n] = λ·s · Σ_j (h[row, j] · g[sample, j]) · B_t[j, n], one register tile of 8 rows × 8 columns per invocation.
-// ACCUMULATE adds to what y holds: the injection itself; the backward's dx is the same with u and A.
-// GATE multiplies by the sample's gate; without it g = 1.
+// What every family's form of `up` shares, y[row, n] = λ·s · Σ_j h[row, j] · B_t[j, n], h gated already: parameters,
+// bindings, loads, stores. ACCUMULATE adds to what y holds: the injection itself; the backward's dx is the same with u, A.
 //
-// h: [rows, rank]; b_t: [rank, width]; gate: per sample, [rank] or one (bound to h without GATE); y: [rows, width].
-// Workgroup: 64 invocations over (row tile, column tile), column tiles fastest. Loops `rank` times, upwards, with fma.
-// Off is off: where λ·s or the finished addend is ±0 by its bits, ACCUMULATE does not store, so that y keeps its bits
-// (−0, Inf and NaN too); λ·s = 0 hides even non-finite sums. Without ACCUMULATE λ·s = 0 gives 0.
+// h: [rows, rank]; b_t: [rank, width]; y: [rows, width]. VEC4: all start and step by multiples of four elements, and
+// widths are such. Ranks and columns past the end count as 0 and are not stored.
+// Every family sums over ranks upwards with fma. Off is off: where λ·s or the finished addend is ±0 by its bits, y keeps
+// its bits under ACCUMULATE (−0, Inf and NaN too); λ·s = 0 hides even non-finite sums. Without ACCUMULATE it gives 0.
 // A row's result depends on no other row. Twin: `up` in src/lora/twin.rs.
 
 #import common/numeric
 #import common/view
-#import lora/gates
-#import lora/tile
+#import lora/four
 
 struct Params {
     h: Rows,
     y: Rows,
-    gates: GateRows,
     rows: u32,
     width: u32,
     rank: u32,
     b_start: u32,
     b_stride: u32,
-    first_row: u32, // of this dispatch, counted from the first bound sample's first row
+    chunk_rows: u32, // of one workgroup or invocation
     lambda: f32,
     scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+#if VEC4
+@group(0) @binding(1) var<storage, read> h: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b_t: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+#else
 @group(0) @binding(1) var<storage, read> h: array<f32>;
 @group(0) @binding(2) var<storage, read> b_t: array<f32>;
-@group(0) @binding(3) var<storage, read> gate: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+#endif
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = flat_group(group, groups) * 64u + lane;
-    let column_tiles = (params.width + 7u) / 8u;
-    let row_tile = index / column_tiles;
-    let first_row = row_tile * 8u;
-    let first_column = (index - row_tile * column_tiles) * 8u;
-    if first_row >= params.rows {
-        return;
-    }
+// Ranks `rank` to `rank + 3` of the row of h that starts at `start`.
+fn load_h(start: u32, rank: u32) -> vec4<f32> {
+#if VEC4
+    let inside = rank < params.rank;
+    return select(vec4<f32>(), h[select(start, start + rank, inside) >> 2u], inside);
+#else
+    let count = places(rank, params.rank);
+    var four = vec4<f32>();
+    if 0u < count { four.x = h[start + rank]; }
+    if 1u < count { four.y = h[start + rank + 1u]; }
+    if 2u < count { four.z = h[start + rank + 2u]; }
+    if 3u < count { four.w = h[start + rank + 3u]; }
+    return four;
+#endif
+}
+
+// Columns `column` to `column + 3` of row `rank` of B_t.
+fn load_b(rank: u32, column: u32) -> vec4<f32> {
+    let start = params.b_start + min(rank, params.rank - 1u) * params.b_stride;
+    let inside = rank < params.rank && column < params.width;
+#if VEC4
+    return select(vec4<f32>(), b_t[select(start, start + column, inside) >> 2u], inside);
+#else
+    let count = select(0u, places(column, params.width), inside);
+    var four = vec4<f32>();
+    if 0u < count { four.x = b_t[start + column]; }
+    if 1u < count { four.y = b_t[start + column + 1u]; }
+    if 2u < count { four.z = b_t[start + column + 2u]; }
+    if 3u < count { four.w = b_t[start + column + 3u]; }
+    return four;
+#endif
+}
+
+// What four columns of the row of y that starts at `start` hold.
+fn load_y(start: u32, column: u32) -> vec4<f32> {
 #if ACCUMULATE
-    if is_zero(params.lambda * params.scale) {
-        return;
-    }
+#if VEC4
+    return y[(start + min(column, params.width - 4u)) >> 2u];
+#else
+    let count = places(column, params.width);
+    var four = vec4<f32>();
+    if 0u < count { four.x = y[start + column]; }
+    if 1u < count { four.y = y[start + column + 1u]; }
+    if 2u < count { four.z = y[start + column + 2u]; }
+    if 3u < count { four.w = y[start + column + 3u]; }
+    return four;
 #endif
-    let rows_upper = four_from(first_row, params.rows);
-    let rows_lower = four_from(first_row + 4u, params.rows);
-    let h_upper = row_starts(params.h, rows_upper);
-    let h_lower = row_starts(params.h, rows_lower);
-#if GATE
-    let gate_upper = gate_starts(params.gates, rows_upper + params.first_row);
-    let gate_lower = gate_starts(params.gates, rows_lower + params.first_row);
+#else
+    return vec4<f32>();
 #endif
-    let b_left = four_from(first_column, params.width) + params.b_start;
-    let b_right = four_from(first_column + 4u, params.width) + params.b_start;
-    var tile = Tile();
-    for (var j = 0u; j < params.rank; j++) {
-        let l = b_left + j * params.b_stride;
-        let left = vec4<f32>(b_t[l.x], b_t[l.y], b_t[l.z], b_t[l.w]);
-        let r = b_right + j * params.b_stride;
-        let right = vec4<f32>(b_t[r.x], b_t[r.y], b_t[r.z], b_t[r.w]);
-        var upper = vec4<f32>(h[h_upper.x + j], h[h_upper.y + j], h[h_upper.z + j], h[h_upper.w + j]);
-        var lower = vec4<f32>(h[h_lower.x + j], h[h_lower.y + j], h[h_lower.z + j], h[h_lower.w + j]);
-#if GATE
-        upper *= four_gates(gate_upper + j * params.gates.rank_stride);
-        lower *= four_gates(gate_lower + j * params.gates.rank_stride);
-#endif
-        tile_add(&tile, upper, lower, left, right);
-    }
-    tile_store(tile, first_row, params.rows, first_column, params.width);
 }
 
-fn line_start(row: u32) -> u32 {
-    return row_start(params.y, row);
+fn store_y(start: u32, column: u32, four: vec4<f32>) {
+    let count = places(column, params.width);
+    let at = start + column;
+#if VEC4
+    if 0u < count { y[at >> 2u] = four; }
+#else
+    if 0u < count { y[at] = four.x; }
+    if 1u < count { y[at + 1u] = four.y; }
+    if 2u < count { y[at + 2u] = four.z; }
+    if 3u < count { y[at + 3u] = four.w; }
+#endif
 }
 
-fn put(at: u32, sum: f32) {
+// What y becomes.
+fn injected(four: vec4<f32>, sums: vec4<f32>) -> vec4<f32> {
     let factor = params.lambda * params.scale;
 #if ACCUMULATE
-    if !is_zero(factor * sum) {
-        y[at] = fma(factor, sum, y[at]);
-    }
+    let added = factor * sums;
+    let zero = vec4<bool>(is_zero(added.x), is_zero(added.y), is_zero(added.z), is_zero(added.w));
+    return select(fma(vec4<f32>(factor), sums, four), four, zero);
 #else
-    y[at] = select(factor * sum, 0.0, is_zero(factor));
+    return select(factor * sums, vec4<f32>(), is_zero(factor));
+#endif
+}
+
+fn is_off() -> bool {
+#if ACCUMULATE
+    return is_zero(params.lambda * params.scale);
+#else
+    return false;
 #endif
 }

@@ -163,7 +163,8 @@ impl GtcaAdapter {
         let logits = LinearDesc { inputs: desc.hidden, outputs: width, activation: Activation::None };
         let lora = |layer: &LayerDesc| {
             let LayerDesc { inputs, outputs, rank } = *layer;
-            Lora::new(&LoraDesc { inputs, outputs, rank, alpha: desc.alpha, scaling: desc.scaling })
+            let (alpha, scaling) = (desc.alpha, desc.scaling);
+            Lora::new(&LoraDesc { inputs, outputs, rank, alpha, scaling, family: None })
         };
         let layers = desc.layers.iter().map(lora).collect::<Result<_, _>>()?;
         let (hidden, logits) = (Linear::new(&hidden)?, Linear::new(&logits)?);

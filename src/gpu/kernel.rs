@@ -37,7 +37,7 @@ pub struct Kernel {
     pub when: &'static str,
 }
 
-/// Flags that a shader condition may name.
+/// Flags that a shader condition may name; `NAME=number` also gives `$NAME` and `#repeat` a value.
 pub const FLAGS: &[&str] = &[
     "ACCUMULATE",
     "BACKWARD",
@@ -56,13 +56,24 @@ pub const FLAGS: &[&str] = &[
     "PAIRS",
     "PER_ROW",
     "PLACE",
+    "RANKS=4",
+    "RANKS=8",
+    "RANKS=16",
+    "RANKS=32",
+    "RANKS=64",
     "ROW_MU",
     "SCALAR",
     "TOKENS",
+    "VEC4",
     "WEIGHTED",
 ];
 
 impl Kernel {
+    /// Whether it runs only on a device with [`wgpu::Features::SUBGROUP`].
+    pub fn uses_subgroups(&self) -> bool {
+        self.source.contains("@builtin(subgroup")
+    }
+
     /// The WGSL text under a set of flags; `one_buffer` makes every storage binding writable.
     pub fn wgsl(&self, flags: &[&str], one_buffer: bool) -> Result<String, shader::AssemblyError> {
         let text = shader::assemble(self.name, self.source, flags, FLAGS, &table::library)?;

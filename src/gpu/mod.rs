@@ -91,9 +91,10 @@ impl Gpu {
         }
     }
 
-    /// Compiles every shipped kernel now instead of on first use. Costs tens of milliseconds a kernel on cold drivers.
+    /// Compiles every shipped kernel that the device can run now instead of on first use. Costs tens of milliseconds a kernel on cold drivers.
     pub fn warm_up(&self) -> Result<(), Error> {
-        for kernel in kernels() {
+        let subgroups = self.device().features().contains(wgpu::Features::SUBGROUP);
+        for kernel in kernels().into_iter().filter(|kernel| subgroups || !kernel.uses_subgroups()) {
             for flags in kernel.flags {
                 self.pipeline(kernel, flags, false)?;
             }

@@ -24,7 +24,7 @@ pub struct OpenOptions {
     pub software: Option<bool>,
     /// Limits to ask for, at most the adapter's; `None` asks for all that the adapter gives.
     pub limits: Option<wgpu::Limits>,
-    /// Features to ask for.
+    /// Features to ask for, beside [`wgpu::Features::SUBGROUP`], which is asked for where the adapter has it.
     pub features: wgpu::Features,
 }
 
@@ -95,7 +95,7 @@ impl Gpu {
     async fn open_adapter(adapter: &wgpu::Adapter, wishes: &OpenOptions) -> Result<Self, Error> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gtca"),
-            required_features: wishes.features,
+            required_features: wishes.features | (adapter.features() & wgpu::Features::SUBGROUP),
             required_limits: wishes.limits.clone().unwrap_or_else(|| adapter.limits()),
             ..Default::default()
         };

@@ -22,7 +22,11 @@ pub(crate) struct Chunks {
 impl Chunks {
     /// Cuts `rows` rows whose sum has `width` elements: 256 rows a chunk, doubled until the partials fit.
     pub(crate) fn new(rows: u64, width: u64) -> Self {
-        let mut size = CHUNK;
+        Self::from_size(CHUNK, rows, width)
+    }
+
+    /// As [`Self::new`], starting from `size` rows a chunk.
+    pub(crate) fn from_size(mut size: u32, rows: u64, width: u64) -> Self {
         while rows.div_ceil(size.into()) * width * 4 > MAX_PARTIAL_BYTES
             && u64::from(size) * 2 < MAX_ITERATIONS
         {

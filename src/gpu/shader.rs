@@ -1,4 +1,8 @@
-//! Shader assembly: `#import` of named files, each once, and `#if FLAG … #else … #endif` over a closed set of flags.
+//! Shader assembly: `#import` of named files, each once, `#if FLAG … #else … #endif` over a closed set of flags, and
+//! `#repeat i COUNT … #end` for register tiles, which WGSL can neither size nor unroll by itself.
+//!
+//! In repeated lines `$i` stands for 0, 1, …. A count is a number or the value of a flag `NAME=number`, over a number
+//! where `/number` follows; `$NAME` stands for that value anywhere.
 //!
 //! Files stay valid WGSL apart from those lines, which keep their own line so that editors and error messages
 //! still help. `docs/DESIGN.md` says why this is not the `wesl` crate.
@@ -33,61 +37,115 @@ pub fn assemble(
     known: &[&str],
     library: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, AssemblyError> {
-    let mut out = String::with_capacity(source.len() * 4);
-    append(name, source, flags, known, library, &mut BTreeSet::new(), &mut out)?;
-    Ok(out)
+    let out = String::with_capacity(source.len() * 4);
+    let mut assembly = Assembly { flags, known, library, seen: BTreeSet::new(), out };
+    assembly.append(name, source, 1)?;
+    Ok(assembly.out)
 }
 
-fn append(
-    file: &str,
-    source: &str,
-    flags: &[&str],
-    known: &[&str],
-    library: &dyn Fn(&str) -> Option<String>,
-    seen: &mut BTreeSet<String>,
-    out: &mut String,
-) -> Result<(), AssemblyError> {
-    // One entry per open condition: does its current branch count?
-    let mut open: Vec<bool> = Vec::new();
-    let mut last = 0;
-    for (index, line) in source.lines().enumerate() {
-        last = index + 1;
-        let fail = |problem: String| Err(AssemblyError { file: file.to_owned(), line: index + 1, problem });
-        let mut words = line.split_whitespace();
-        let (directive, argument) = (words.next().unwrap_or(""), words.next());
-        match (directive, argument) {
-            ("#if", Some(flag)) if known.contains(&flag) => open.push(flags.contains(&flag)),
-            ("#if", flag) => return fail(format!("unknown flag {flag:?}; known are {known:?}")),
-            ("#else", None) => match open.last_mut() {
-                Some(live) => *live = !*live,
-                None => return fail("#else without #if".to_owned()),
-            },
-            ("#endif", None) => match open.pop() {
-                Some(_) => {}
-                None => return fail("#endif without #if".to_owned()),
-            },
-            ("#import", Some(wanted)) => {
-                let live = open.iter().all(|live| *live);
-                if live && seen.insert(wanted.to_owned()) {
-                    match library(wanted) {
-                        Some(text) => append(wanted, &text, flags, known, library, seen, out)?,
-                        None => return fail(format!("no shader file is called {wanted}")),
+/// What stays the same while files and repetitions nest.
+struct Assembly<'a> {
+    flags: &'a [&'a str],
+    known: &'a [&'a str],
+    library: &'a dyn Fn(&str) -> Option<String>,
+    seen: BTreeSet<String>,
+    out: String,
+}
+
+impl Assembly<'_> {
+    /// Appends a file, or a repeated part of it whose first line is `first_line`.
+    fn append(&mut self, file: &str, source: &str, first_line: usize) -> Result<(), AssemblyError> {
+        let lines: Vec<&str> = source.lines().collect();
+        // One entry per open condition: does its current branch count?
+        let mut open: Vec<bool> = Vec::new();
+        let mut at = 0;
+        while let Some(line) = lines.get(at) {
+            let number = first_line + at;
+            at += 1;
+            let fail = |problem: String| Err(AssemblyError { file: file.to_owned(), line: number, problem });
+            let mut words = line.split_whitespace();
+            let (directive, argument) = (words.next().unwrap_or(""), words.next());
+            match (directive, argument) {
+                ("#if", Some(flag)) if self.known.contains(&flag) => open.push(self.flags.contains(&flag)),
+                ("#if", flag) => return fail(format!("unknown flag {flag:?}; known are {:?}", self.known)),
+                ("#else", None) => match open.last_mut() {
+                    Some(live) => *live = !*live,
+                    None => return fail("#else without #if".to_owned()),
+                },
+                ("#endif", None) => match open.pop() {
+                    Some(_) => {}
+                    None => return fail("#endif without #if".to_owned()),
+                },
+                ("#repeat", Some(index)) => {
+                    let Some(count) = words.next().and_then(|count| self.count(count)) else {
+                        return fail("#repeat needs a name and a count".to_owned());
+                    };
+                    let Some(length) = repeated(&lines[at..]) else {
+                        return fail("#repeat without #end".to_owned());
+                    };
+                    let body = lines[at..at + length].join("\n");
+                    let turns = if open.iter().all(|live| *live) { count } else { 0 };
+                    for turn in 0..turns {
+                        let text = body.replace(&format!("${index}"), &turn.to_string());
+                        self.append(file, &text, number + 1)?;
+                    }
+                    at += length + 1;
+                }
+                ("#end", None) => return fail("#end without #repeat".to_owned()),
+                ("#import", Some(wanted)) => {
+                    let live = open.iter().all(|live| *live);
+                    if live && self.seen.insert(wanted.to_owned()) {
+                        match (self.library)(wanted) {
+                            Some(text) => self.append(wanted, &text, 1)?,
+                            None => return fail(format!("no shader file is called {wanted}")),
+                        }
                     }
                 }
+                (word, _) if word.starts_with('#') => return fail(format!("unknown directive {line:?}")),
+                _ if open.iter().all(|live| *live) => self.emit(line),
+                _ => {}
             }
-            (word, _) if word.starts_with('#') => return fail(format!("unknown directive {line:?}")),
-            _ if open.iter().all(|live| *live) => {
-                out.push_str(line);
-                out.push('\n');
-            }
-            _ => {}
+        }
+        if open.is_empty() {
+            Ok(())
+        } else {
+            let line = first_line + lines.len() - 1;
+            Err(AssemblyError { file: file.to_owned(), line, problem: "#if without #endif".to_owned() })
         }
     }
-    if open.is_empty() {
-        Ok(())
-    } else {
-        Err(AssemblyError { file: file.to_owned(), line: last, problem: "#if without #endif".to_owned() })
+
+    /// Flags with a value.
+    fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.flags.iter().filter_map(|flag| flag.split_once('='))
     }
+
+    /// A line with the values of flags put in.
+    fn emit(&mut self, line: &str) {
+        let mut line = line.to_owned();
+        if line.contains('$') {
+            for (name, value) in self.values() {
+                line = line.replace(&format!("${name}"), value);
+            }
+        }
+        self.out.push_str(&line);
+        self.out.push('\n');
+    }
+
+    fn count(&self, text: &str) -> Option<u32> {
+        let (count, divisor) = text.split_once('/').unwrap_or((text, "1"));
+        let value = self.values().find(|(name, _)| *name == count).map_or(count, |(_, value)| value);
+        value.parse::<u32>().ok()?.checked_div(divisor.parse().ok()?)
+    }
+}
+
+/// How many lines there are before the `#end` that closes a repetition.
+fn repeated(lines: &[&str]) -> Option<usize> {
+    let mut depth = 1;
+    lines.iter().position(|line| {
+        let word = line.split_whitespace().next();
+        depth += i32::from(word == Some("#repeat")) - i32::from(word == Some("#end"));
+        depth == 0
+    })
 }
 
 /// The variant for inputs and outputs inside one buffer: WebGPU's usage rules then want every binding writable.
@@ -108,7 +166,7 @@ mod tests {
     }
 
     fn run(source: &str, flags: &[&str]) -> Result<String, AssemblyError> {
-        assemble("test", source, flags, &["X", "Y"], &library)
+        assemble("test", source, flags, &["X", "Y", "N=3"], &library)
     }
 
     #[test]
@@ -128,6 +186,18 @@ mod tests {
     }
 
     #[test]
+    fn repetitions_nest_and_count_with_the_values_of_flags() {
+        assert_eq!(run("#repeat i 2\na$i\n#repeat j N\n$j of $N\n#end\n#end\nz", &["N=3"]).unwrap(), {
+            let inner = "0 of 3\n1 of 3\n2 of 3\n";
+            format!("a0\n{inner}a1\n{inner}z\n")
+        });
+        assert_eq!(
+            run("#repeat i N/3\n$i\n#end\n#if X\n#repeat i 2\nx\n#end\n#endif", &["N=3"]).unwrap(),
+            "0\n"
+        );
+    }
+
+    #[test]
     fn mistakes_name_file_and_line() {
         for (source, line) in [
             ("\n#import zzz", 2),
@@ -136,6 +206,10 @@ mod tests {
             ("x\n#endif", 2),
             ("#else", 1),
             ("#what", 1),
+            ("\n#end", 2),
+            ("#repeat i 2", 1),
+            ("#repeat i M\n#end", 1),
+            ("\n#repeat i 2\nx\n#else\n#end", 4),
         ] {
             assert_eq!(run(source, &["X"]).unwrap_err().line, line, "{source:?}");
         }

@@ -140,6 +140,14 @@ impl<'a> View<'a> {
             || u64::from(self.sample_stride) == u64::from(tokens) * u64::from(self.row_stride)
     }
 
+    /// Every row starts at a multiple of four elements and has so many: kernels may take whole vectors.
+    pub(crate) fn is_vec4(&self) -> bool {
+        let [samples, tokens, width] = self.shape;
+        let steps = (samples <= 1 || self.sample_stride.is_multiple_of(4))
+            && (tokens <= 1 || self.row_stride.is_multiple_of(4));
+        self.offset.is_multiple_of(4 * self.dtype.bytes()) && width.is_multiple_of(4) && steps
+    }
+
     /// Elements from one row to the next, where rows lie at one even distance.
     pub(crate) fn row_step(&self) -> u32 {
         if self.shape[1] == 1 { self.sample_stride } else { self.row_stride }

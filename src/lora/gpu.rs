@@ -1,6 +1,6 @@
 //! Recording of the injection's kernels.
 
-use super::{Gate, OP};
+use super::{Family, Gate, OP, family};
 use crate::Error;
 use crate::gpu::reduce::{Chunks, sum_chunks};
 use crate::gpu::view::Bound;
@@ -12,34 +12,14 @@ use std::ops::Range;
 /// Tokens that one invocation of the first stage of dg sums; fixed, so that a sample's sum has one order.
 pub(super) const GATE_TOKENS: u32 = 64;
 
-static DOWN: Kernel = Kernel {
-    name: "lora/down",
-    source: include_str!("../../shaders/lora/down.wgsl"),
+static GATED: Kernel = Kernel {
+    name: "lora/gated",
+    source: include_str!("../../shaders/lora/gated.wgsl"),
     storage: &[Binding::Read, Binding::Read, Binding::Write],
-    params_bytes: size_of::<DownParams>(),
+    params_bytes: size_of::<GatedParams>(),
     flags: &[&[]],
-    loop_bound: "inputs (h), outputs (u)",
-    when: "h = x Aᵀ and u = dy B",
-};
-
-static UP: Kernel = Kernel {
-    name: "lora/up",
-    source: include_str!("../../shaders/lora/up.wgsl"),
-    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
-    params_bytes: size_of::<UpParams>(),
-    flags: &[&[], &["GATE"], &["ACCUMULATE"], &["ACCUMULATE", "GATE"]],
-    loop_bound: "rank + 60",
-    when: "the injection into y and dx",
-};
-
-static OUTER: Kernel = Kernel {
-    name: "lora/outer",
-    source: include_str!("../../shaders/lora/outer.wgsl"),
-    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write],
-    params_bytes: size_of::<OuterParams>(),
-    flags: &[&[], &["GATE"]],
-    loop_bound: "256, doubled until the partials fit 64 MiB",
-    when: "first stage of dA and dB_t",
+    loop_bound: "0",
+    when: "h ⊙ g and u ⊙ g",
 };
 
 static DGATE: Kernel = Kernel {
@@ -62,7 +42,9 @@ static DLAMBDA: Kernel = Kernel {
     when: "first stage of dλ",
 };
 
-pub(crate) const KERNELS: &[&Kernel] = &[&DOWN, &UP, &OUTER, &DGATE, &DLAMBDA];
+pub(crate) fn kernels() -> Vec<&'static Kernel> {
+    [&[&GATED, &DGATE, &DLAMBDA][..], &family::KERNELS].concat()
+}
 
 /// How a kernel finds a row's gates: the Rust side of `GateRows` in `shaders/lora/gates.wgsl`.
 #[repr(C)]
@@ -76,7 +58,19 @@ struct GateRows {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct DownParams {
+struct GatedParams {
+    h: Rows,
+    gated: Rows,
+    gates: GateRows,
+    rows: u32,
+    rank: u32,
+    first_row: u32,
+    pad: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub(super) struct DownParams {
     x: Rows,
     h: Rows,
     rows: u32,
@@ -89,34 +83,31 @@ struct DownParams {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct UpParams {
+pub(super) struct UpParams {
     h: Rows,
     y: Rows,
-    gates: GateRows,
     rows: u32,
     width: u32,
     rank: u32,
     b_start: u32,
     b_stride: u32,
-    first_row: u32,
+    chunk_rows: u32,
     lambda: f32,
     scale: f32,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct OuterParams {
+pub(super) struct OuterParams {
     w: Rows,
     v: Rows,
-    gates: GateRows,
     rows: u32,
     rank: u32,
     width: u32,
     partial_start: u32,
     chunk_rows: u32,
-    first_row: u32,
     scale: f32,
-    pad: u32,
+    pad: [u32; 2],
 }
 
 #[repr(C)]
@@ -161,13 +152,9 @@ impl<'a> Gated<'a> {
         std::iter::once(self.rows).chain(self.gate.view()).collect()
     }
 
-    fn flags(&self, mode: Mode) -> &'static [&'static str] {
-        match (mode, self.gate.view().is_some()) {
-            (Mode::Overwrite, false) => &[],
-            (Mode::Overwrite, true) => &["GATE"],
-            (Mode::Accumulate, false) => &["ACCUMULATE"],
-            (Mode::Accumulate, true) => &["ACCUMULATE", "GATE"],
-        }
+    /// Flags of the kernel that multiplies by gates only where there are some.
+    fn flags(&self) -> &'static [&'static str] {
+        if self.gate.view().is_some() { &["GATE"] } else { &[] }
     }
 
     /// Rows and gates of a run of rows, and the run's first row counted from its first sample's first row.
@@ -193,12 +180,15 @@ impl<'a> Gated<'a> {
 /// `h = x Aᵀ`.
 pub(super) fn down(
     recorder: &mut Recorder<'_>,
+    family: Family,
     x: &View<'_>,
     a: &View<'_>,
     h: &View<'_>,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let (inputs, rank) = (x.width(), h.width());
+    let plan = family.down(rank);
+    let flags = plan.flags(&[("VEC4", take_vectors(&[x, a, h]))]);
     let bound_a = a.bind(alignment);
     for range in recorder.gpu().row_chunks(OP, &[*x, *h], 1)? {
         let [x, h] = [x, h].map(|view| view.bind_rows(&range, alignment));
@@ -213,105 +203,134 @@ pub(super) fn down(
             pad: [0; 3],
         };
         recorder.dispatch(&Dispatch {
-            kernel: &DOWN,
-            flags: &[],
+            kernel: plan.kernel,
+            flags: &flags,
             params: bytemuck::bytes_of(&params),
             knobs: &[],
             storage: &[x, bound_a, h],
-            groups: (u64::from(params.rows.div_ceil(8)) * u64::from(rank.div_ceil(8))).div_ceil(64),
-            iterations: u64::from(inputs),
+            groups: plan.groups(params.rows.div_ceil(plan.rows), rank, 1),
+            iterations: family.down_iterations(rank, inputs),
         })?;
     }
     Ok(())
 }
 
-/// `y += λ·s·(h ⊙ g) B_t`, or `=`.
+/// Rows can be loaded and stored four elements at a time. The sums are the same either way.
+fn take_vectors(views: &[&View<'_>]) -> bool {
+    views.iter().all(|view| view.is_vec4())
+}
+
+/// `out = h ⊙ g`.
+pub(super) fn gated(recorder: &mut Recorder<'_>, h: Gated<'_>, out: &View<'_>) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let rank = out.width();
+    let mut views = h.views();
+    views.push(*out);
+    for range in recorder.gpu().row_chunks(OP, &views, 1)? {
+        let (bound_h, gate, gates, first_row) = h.bind(&range, alignment);
+        let out = out.bind_rows(&range, alignment);
+        let rows = range.end - range.start;
+        let params = GatedParams { h: bound_h.rows, gated: out.rows, gates, rows, rank, first_row, pad: 0 };
+        recorder.dispatch(&Dispatch {
+            kernel: &GATED,
+            flags: &[],
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[bound_h, gate, out],
+            groups: (u64::from(rows) * u64::from(rank.div_ceil(4))).div_ceil(64),
+            iterations: 0,
+        })?;
+    }
+    Ok(())
+}
+
+/// `y += λ·s·h B_t`, or `=`; h gated already.
 pub(super) fn up(
     recorder: &mut Recorder<'_>,
-    h: Gated<'_>,
+    family: Family,
+    h: &View<'_>,
     b_t: &View<'_>,
     (scale, lambda): (f32, Knob<'_>),
     y: &View<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let (width, rank) = (y.width(), h.rows.width());
+    let (width, rank) = (y.width(), h.width());
+    let plan = family.up(rank);
+    let flags = plan.flags(&[("VEC4", take_vectors(&[h, b_t, y])), ("ACCUMULATE", mode == Mode::Accumulate)]);
     let bound_b = b_t.bind(alignment);
-    let mut views = h.views();
-    views.push(*y);
-    for range in recorder.gpu().row_chunks(OP, &views, 1)? {
-        let (bound_h, gate, gates, first_row) = h.bind(&range, alignment);
-        let y = y.bind_rows(&range, alignment);
+    for range in recorder.gpu().row_chunks(OP, &[*h, *y], 1)? {
+        let [h, y] = [h, y].map(|view| view.bind_rows(&range, alignment));
         let params = UpParams {
-            h: bound_h.rows,
+            h: h.rows,
             y: y.rows,
-            gates,
             rows: range.end - range.start,
             width,
             rank,
             b_start: bound_b.rows.start,
             b_stride: b_t.sample_stride,
-            first_row,
+            chunk_rows: plan.rows,
             lambda: lambda.host_value(),
             scale,
         };
         recorder.dispatch(&Dispatch {
-            kernel: &UP,
-            flags: h.flags(mode),
+            kernel: plan.kernel,
+            flags: &flags,
             params: bytemuck::bytes_of(&params),
             knobs: &[(offset_of!(UpParams, lambda), lambda)],
-            storage: &[bound_h, bound_b, gate, y],
-            groups: (u64::from(params.rows.div_ceil(8)) * u64::from(width.div_ceil(8))).div_ceil(64),
+            storage: &[h, bound_b, y],
+            groups: plan.groups(params.rows.div_ceil(plan.rows), 1, width),
             iterations: u64::from(rank) + 60,
         })?;
     }
     Ok(())
 }
 
-/// `out = λ·s·(w ⊙ g)ᵀ v`, or `+=`, in two stages.
+/// Chunks of rows in the first stage of [`outer`].
+pub(super) fn outer_chunks(family: Family, rows: u64, rank: u32, width: u32) -> Chunks {
+    Chunks::from_size(family.outer(rank).rows, rows, u64::from(rank) * u64::from(width))
+}
+
+/// `out = λ·s·wᵀ v`, or `+=`, in two stages; w gated already.
 pub(super) fn outer(
     recorder: &mut Recorder<'_>,
-    w: Gated<'_>,
+    family: Family,
+    w: &View<'_>,
     v: &View<'_>,
     (scale, lambda): (f32, Knob<'_>),
     out: &View<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let (rank, width) = (w.rows.width(), v.width());
-    let elements = u64::from(rank) * u64::from(width);
-    let chunks = Chunks::new(v.rows(), elements);
-    let scratch = recorder.scratch(OP, chunks.bytes(elements))?;
+    let (rank, width) = (w.width(), v.width());
+    let plan = family.outer(rank);
+    let flags = plan.flags(&[("VEC4", take_vectors(&[w, v]))]);
+    let chunks = outer_chunks(family, v.rows(), rank, width);
+    let scratch = recorder.scratch(OP, chunks.bytes(u64::from(rank) * u64::from(width)))?;
     let partials = scratch.matrix(chunks.count, rank * width);
-    let mut views = w.views();
-    views.push(*v);
-    for range in recorder.gpu().row_chunks(OP, &views, chunks.rows)? {
+    for range in recorder.gpu().row_chunks(OP, &[*w, *v], chunks.rows)? {
         let filled = chunks.of(&range);
         let part = partials.bind_rows(&filled, alignment);
-        let (bound_w, gate, gates, first_row) = w.bind(&range, alignment);
-        let v = v.bind_rows(&range, alignment);
+        let [w, v] = [w, v].map(|view| view.bind_rows(&range, alignment));
         let params = OuterParams {
-            w: bound_w.rows,
+            w: w.rows,
             v: v.rows,
-            gates,
             rows: range.end - range.start,
             rank,
             width,
             partial_start: part.rows.start,
             chunk_rows: chunks.rows,
-            first_row,
             scale,
-            pad: 0,
+            pad: [0; 2],
         };
-        let tiles = u64::from(rank.div_ceil(8)) * u64::from(width.div_ceil(8));
         recorder.dispatch(&Dispatch {
-            kernel: &OUTER,
-            flags: w.flags(Mode::Overwrite),
+            kernel: plan.kernel,
+            flags: &flags,
             params: bytemuck::bytes_of(&params),
             knobs: &[],
-            storage: &[bound_w, v, gate, part],
-            groups: (u64::from(filled.end - filled.start) * tiles).div_ceil(64),
-            iterations: u64::from(chunks.rows) + 20,
+            storage: &[w, v, part],
+            groups: plan.groups(filled.end - filled.start, rank, width),
+            iterations: u64::from(chunks.rows) + u64::from(chunks.rows).div_ceil(16),
         })?;
     }
     sum_chunks(recorder, &partials, chunks.count, out, mode, second_factor(lambda))
@@ -462,7 +481,7 @@ pub(super) fn dlambda(
         };
         recorder.dispatch(&Dispatch {
             kernel: &DLAMBDA,
-            flags: u.flags(Mode::Overwrite),
+            flags: u.flags(),
             params: bytemuck::bytes_of(&params),
             knobs: &[],
             storage: &[bound_u, h, gate, part],

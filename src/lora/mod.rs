@@ -7,33 +7,47 @@
 //! | formula | shader | twin |
 //! |---|---|---|
 //! | `h = x Aᵀ`, `u = dy B` | `shaders/lora/down.wgsl` | [`twin::down`] |
+//! | `h ⊙ g`, `u ⊙ g` | `shaders/lora/gated.wgsl` | [`twin::Gated`] |
 //! | `y += λs (h ⊙ g) Bᵀ`, `dx += λs (u ⊙ g) A` | `shaders/lora/up.wgsl` | [`twin::up`] |
 //! | `dA = λs Σ (u ⊙ g)ᵀ x`, `dBᵀ = λs Σ (h ⊙ g)ᵀ dy` | `shaders/lora/outer.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::outer`] |
 //! | `dg = λs Σ_T u ⊙ h` (scalar gate: also Σ over r) | `shaders/lora/dgate.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dgate`] |
 //! | `dλ = s Σ u ⊙ g ⊙ h` | `shaders/lora/dlambda.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dlambda`] |
+//!
+//! `down.wgsl`, `up.wgsl` and `outer.wgsl` say what is computed and hold every load and store; the loops around them stand
+//! once per [`Family`] in `lanes/`, `shared/` and `threads/`.
 //!
 //! Tests: `tests/gpu/lora.rs`.
 //!
 //! **Off is off.** A host λ of 0 does not touch y. A λ of 0 in a buffer, or an addend that is exactly 0 (as with
 //! B = 0 and finite x, A, g), leaves every bit of y as it was: −0, Inf and NaN too.
 //!
-//! **Order of sums.** Over inputs, outputs and ranks: upwards with fma, so a row alone gives the bits it has in a
-//! batch. dg: chunks of 64 tokens from the sample's first. dA, dB, dλ: chunks of rows from row 0, their size a
-//! function of the batch's shape.
+//! **Order of sums.** Over inputs and outputs: upwards with fma, in [`Family::Shared`] in 64 / min(r, 16) interleaved parts
+//! (r rounded up to 4, 8 or 16); over ranks: upwards with fma. So a row alone gives the bits it has in a batch.
+//! dg: chunks of 64 tokens from the sample's first. dA, dB, dλ: chunks of rows from row 0, their size a function of the
+//! family and the batch's shape.
+//!
+//! **Scratch.** `rows · rank` f32 forward where h is not saved, as many again where there are gates; at most
+//! `2 · rows · rank` backward beside the partial sums: `rank · width` f32 for each chunk of dA or dB (512 rows in
+//! [`Family::Lanes`], else 256; doubled until all take less than 64 MiB). [`crate::gpu::Gpu::scratch_bytes`] counts exactly.
 //!
 //! Several adapted layers are several calls into one recorder.
 
+mod family;
 mod gpu;
 pub mod twin;
 
-pub(crate) use gpu::KERNELS;
+pub use family::Family;
+pub(crate) use gpu::kernels;
 
 use crate::Error;
 use crate::gpu::reduce::zero;
-use crate::gpu::{Access, Dtype, Knob, Mode, Recorder, Scratch, View, check_overlap};
+use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, Scratch, View, check_overlap};
+
+/// Scratch that is taken where it is first needed.
+type Room = std::cell::OnceCell<Scratch>;
 
 const OP: &str = "lora";
-/// One loop of a kernel runs over the inputs or the outputs.
+/// What the loops over inputs and outputs take in every family.
 const MAX_WIDTH: u32 = 59_999;
 const MAX_RANK: u32 = 256;
 
@@ -61,12 +75,14 @@ pub struct LoraDesc {
     pub alpha: f32,
     /// How α becomes s.
     pub scaling: Scaling,
+    /// The structure of the kernels; without it [`Family::of`] the device.
+    pub family: Option<Family>,
 }
 
 /// Rank 8 and α = 8; the widths must be set.
 impl Default for LoraDesc {
     fn default() -> Self {
-        Self { inputs: 0, outputs: 0, rank: 8, alpha: 8.0, scaling: Scaling::Standard }
+        Self { inputs: 0, outputs: 0, rank: 8, alpha: 8.0, scaling: Scaling::Standard, family: None }
     }
 }
 
@@ -195,6 +211,14 @@ impl Lora {
         }
     }
 
+    /// The structure of kernels that runs on a device: the descriptor's, else [`Family::of`] the device.
+    ///
+    /// # Errors
+    /// The descriptor's cannot run there.
+    pub fn family(&self, gpu: &Gpu) -> Result<Family, Error> {
+        self.desc.family.map_or_else(|| Ok(Family::of(gpu)), |family| family.check(gpu))
+    }
+
     /// Records `y += λ·s·((x Aᵀ) ⊙ g) Bᵀ`.
     ///
     /// ```no_run
@@ -206,27 +230,26 @@ impl Lora {
     /// ```
     ///
     /// # Errors
-    /// Wrong shapes, types or ranges; overlapping outputs; a λ that is not finite.
+    /// Wrong shapes, types or ranges; overlapping outputs; a λ that is not finite; a family that the device cannot run.
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
         self.check_forward(recorder, args)?;
+        let family = self.family(recorder.gpu())?;
         let off = args.lambda.is_host_zero();
         if off && args.h.is_none() {
             return Ok(());
         }
-        let scratch;
+        let room: [Room; 2] = Default::default();
         let h = match args.h {
             Some(h) => h,
-            None => {
-                scratch = recorder.scratch(OP, self.intermediate_bytes(&args.x))?;
-                self.intermediate(&scratch, &args.x)
-            }
+            None => self.intermediate(recorder, &room[0], &args.x)?,
         };
-        gpu::down(recorder, &args.x, &args.a, &h)?;
+        gpu::down(recorder, family, &args.x, &args.a, &h)?;
         if off {
             return Ok(());
         }
-        let h = gpu::Gated { rows: h, gate: args.gate };
-        gpu::up(recorder, h, &args.b_t, (self.scale(), args.lambda), &args.y, Mode::Accumulate)
+        let h = self.gated(recorder, h, args.gate, &room[1])?;
+        let factors = (self.scale(), args.lambda);
+        gpu::up(recorder, family, &h, &args.b_t, factors, &args.y, Mode::Accumulate)
     }
 
     /// Records the gradients that are asked for. With a host λ of 0 all but dλ are 0: outputs to be replaced are
@@ -236,68 +259,89 @@ impl Lora {
     /// As [`Lora::forward`]; a `dgate` without gates.
     pub fn backward(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
         self.check_backward(recorder, args)?;
+        let family = self.family(recorder.gpu())?;
         let off = args.lambda.is_host_zero();
-        let live = |output: Option<View<'_>>| output.is_some() && !off;
-        let needs_h = args.dlambda.is_some() || live(args.db_t) || live(args.dgate);
-        let needs_u = args.dlambda.is_some() || live(args.dx) || live(args.da) || live(args.dgate);
-        let (h_scratch, u_scratch);
+        if off {
+            self.zero_outputs(recorder, args)?;
+        }
+        let (dx, da, db_t, dgate) =
+            if off { (None, None, None, None) } else { (args.dx, args.da, args.db_t, args.dgate) };
+        let of_gates = args.dlambda.or(dgate).is_some();
+        let factors = (self.scale(), args.lambda);
+        // Two rooms of rows × rank in turn: h, then u ⊙ g; h ⊙ g, then u.
+        let room: [Room; 2] = Default::default();
         let h = match args.h {
-            None if needs_h => {
-                h_scratch = recorder.scratch(OP, self.intermediate_bytes(&args.x))?;
-                let h = self.intermediate(&h_scratch, &args.x);
-                gpu::down(recorder, &args.x, &args.a, &h)?;
+            None if of_gates || db_t.is_some() => {
+                let h = self.intermediate(recorder, &room[0], &args.x)?;
+                gpu::down(recorder, family, &args.x, &args.a, &h)?;
                 Some(h)
             }
             given => given,
         };
+        if let (Some(db_t), Some(h)) = (&db_t, h) {
+            let h = self.gated(recorder, h, args.gate, &room[1])?;
+            gpu::outer(recorder, family, &h, &args.dy, factors, db_t, args.parameter_mode)?;
+        }
         let u = match args.u {
-            None if needs_u => {
-                u_scratch = recorder.scratch(OP, self.intermediate_bytes(&args.x))?;
-                Some(self.intermediate(&u_scratch, &args.x))
+            None if of_gates || dx.is_some() || da.is_some() => {
+                Some(self.intermediate(recorder, &room[1], &args.x)?)
             }
             given => given,
         };
-        if let Some(u) = &u {
-            gpu::down(recorder, &args.dy, &args.b_t, u)?;
+        let Some(u) = u else { return Ok(()) };
+        gpu::down(recorder, family, &args.dy, &args.b_t, &u)?;
+        if let Some(h) = h.filter(|_| of_gates) {
+            self.gate_gradients(recorder, args, &u, &h, dgate)?;
         }
-        if off {
-            self.zero_outputs(recorder, args)?
-        } else {
-            self.gradients(recorder, args, h, u)?
+        if dx.is_none() && da.is_none() {
+            return Ok(());
         }
-        match (args.dlambda, h, u) {
-            (Some(out), Some(h), Some(u)) => {
-                let u = gpu::Gated { rows: u, gate: args.gate };
-                gpu::dlambda(recorder, u, &h, self.scale(), &out, args.condition_mode)
-            }
-            _ => Ok(()),
+        let u = self.gated(recorder, u, args.gate, &room[0])?;
+        if let Some(dx) = &dx {
+            gpu::up(recorder, family, &u, &args.a, factors, dx, args.dx_mode)?;
+        }
+        match &da {
+            Some(da) => gpu::outer(recorder, family, &u, &args.x, factors, da, args.parameter_mode),
+            None => Ok(()),
         }
     }
 
-    /// All gradients that have the factor λ.
-    fn gradients(
+    /// What flows into gates and λ.
+    fn gate_gradients(
         &self,
         recorder: &mut Recorder<'_>,
         args: &Backward<'_>,
-        h: Option<View<'_>>,
-        u: Option<View<'_>>,
+        u: &View<'_>,
+        h: &View<'_>,
+        dgate: Option<View<'_>>,
     ) -> Result<(), Error> {
-        let factors = (self.scale(), args.lambda);
-        let gated = |rows| gpu::Gated { rows, gate: args.gate };
-        if let (Some(dx), Some(u)) = (&args.dx, u) {
-            gpu::up(recorder, gated(u), &args.a, factors, dx, args.dx_mode)?;
-        }
-        if let (Some(da), Some(u)) = (&args.da, u) {
-            gpu::outer(recorder, gated(u), &args.x, factors, da, args.parameter_mode)?;
-        }
-        if let (Some(db_t), Some(h)) = (&args.db_t, h) {
-            gpu::outer(recorder, gated(h), &args.dy, factors, db_t, args.parameter_mode)?;
-        }
-        if let (Some(dgate), Some(u), Some(h)) = (&args.dgate, u, h) {
+        if let Some(dgate) = &dgate {
             let scalar = matches!(args.gate, Gate::Scalar(_));
-            gpu::dgate(recorder, &u, &h, scalar, factors, dgate, args.condition_mode)?;
+            gpu::dgate(recorder, u, h, scalar, (self.scale(), args.lambda), dgate, args.condition_mode)?;
         }
-        Ok(())
+        match &args.dlambda {
+            Some(out) => {
+                let u = gpu::Gated { rows: *u, gate: args.gate };
+                gpu::dlambda(recorder, u, h, self.scale(), out, args.condition_mode)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Rows times their samples' gates, in `room`; without gates the rows themselves.
+    fn gated<'a>(
+        &self,
+        recorder: &mut Recorder<'_>,
+        rows: View<'a>,
+        gate: Gate<'_>,
+        room: &'a Room,
+    ) -> Result<View<'a>, Error> {
+        if gate.view().is_none() {
+            return Ok(rows);
+        }
+        let out = self.intermediate(recorder, room, &rows)?;
+        gpu::gated(recorder, gpu::Gated { rows, gate }, &out)?;
+        Ok(out)
     }
 
     fn zero_outputs(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
@@ -319,9 +363,22 @@ impl Lora {
         x.rows() * u64::from(self.desc.rank) * 4
     }
 
-    fn intermediate<'a>(&self, scratch: &'a Scratch, x: &View<'_>) -> View<'a> {
-        let [samples, tokens, _] = x.shape;
-        scratch.tokens([samples, tokens, self.desc.rank])
+    /// A view of `[samples, tokens, rank]` in `room`, which is taken from the recorder the first time.
+    fn intermediate<'a>(
+        &self,
+        recorder: &mut Recorder<'_>,
+        room: &'a Room,
+        like: &View<'_>,
+    ) -> Result<View<'a>, Error> {
+        let scratch = match room.get() {
+            Some(scratch) => scratch,
+            None => {
+                let fresh = recorder.scratch(OP, self.intermediate_bytes(like))?;
+                room.get_or_init(|| fresh)
+            }
+        };
+        let [samples, tokens, _] = like.shape;
+        Ok(scratch.tokens([samples, tokens, self.desc.rank]))
     }
 
     fn check_forward(&self, recorder: &Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {

@@ -1,9 +1,9 @@
 //! CPU twins of the injection's kernels, with the kernels' order of sums. Slow on purpose: they read like the shaders.
 
-use super::gpu::{GATE_TOKENS, lambda_rows};
+use super::Family;
+use super::gpu::{GATE_TOKENS, lambda_rows, outer_chunks};
 use crate::common::numeric::is_zero;
 use crate::gpu::Mode;
-use crate::gpu::reduce::Chunks;
 
 /// Gates on the host, per sample.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +51,15 @@ impl Gated<'_> {
     }
 }
 
-/// `h[row, j] = Σ_k x[row, k] A[j, k]`.
-pub fn down(x: &[f32], inputs: usize, a: &[f32]) -> Vec<f32> {
-    let dot = |x: &[f32], a: &[f32]| x.iter().zip(a).fold(0.0, |sum, (x, a)| x.mul_add(*a, sum));
+/// `h[row, j] = Σ_k x[row, k] A[j, k]`: part p of the family's parts sums the fours of columns c with c mod parts = p, then
+/// the parts are added in order.
+pub fn down(family: Family, x: &[f32], inputs: usize, a: &[f32]) -> Vec<f32> {
+    let parts = family.parts((a.len() / inputs) as u32) as usize;
+    let part = |x: &[f32], a: &[f32], part: usize| {
+        let fours = x.chunks(4).zip(a.chunks(4)).skip(part).step_by(parts);
+        fours.fold(0.0, |sum, (x, a)| x.iter().zip(a).fold(sum, |sum, (x, a)| x.mul_add(*a, sum)))
+    };
+    let dot = |x: &[f32], a: &[f32]| (1..parts).fold(part(x, a, 0), |sum: f32, p| sum + part(x, a, p));
     x.chunks_exact(inputs).flat_map(|x| a.chunks_exact(inputs).map(move |a| dot(x, a))).collect()
 }
 
@@ -73,10 +79,10 @@ pub fn up(h: Gated<'_>, b_t: &[f32], factor: f32, y: &mut [f32], mode: Mode) {
 }
 
 /// `out[j, n] = λ·Σ_chunks s·Σ_rows (w[row, j] g[sample, j]) v[row, n]`, chunks of rows in order.
-pub fn outer(w: Gated<'_>, v: &[f32], scale: f32, lambda: f32) -> Vec<f32> {
+pub fn outer(family: Family, w: Gated<'_>, v: &[f32], scale: f32, lambda: f32) -> Vec<f32> {
     let rows = w.rows();
     let width = v.len() / rows;
-    let chunk = Chunks::new(rows as u64, (w.rank * width) as u64).rows as usize;
+    let chunk = outer_chunks(family, rows as u64, w.rank as u32, width as u32).rows as usize;
     let mut out = vec![0.0; w.rank * width];
     for first in (0..rows).step_by(chunk) {
         for (at, total) in out.iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use gtca::gpu::{Gpu, Knob, Mode, OpenOptions, View};
-use gtca::lora::{Backward, Forward, Gate, Lora, LoraDesc, Scaling, twin};
+use gtca::lora::{Backward, Family, Forward, Gate, Lora, LoraDesc, Scaling, twin};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -11,11 +11,17 @@ enum Kind {
     Scalar,
 }
 
+/// The families that this adapter can run; each takes every test.
+fn families(gpu: &Gpu) -> Vec<Family> {
+    Family::ALL.into_iter().filter(|family| family.runs_on(gpu)).collect()
+}
+
 const KINDS: [Kind; 3] = [Kind::None, Kind::Rank, Kind::Scalar];
 
 /// One case's shape and inputs.
 #[derive(Clone)]
 struct Case {
+    family: Family,
     samples: usize,
     tokens: usize,
     inputs: usize,
@@ -80,6 +86,7 @@ impl Case {
             Kind::Scalar => samples,
         };
         Self {
+            family: Family::Threads,
             samples,
             tokens,
             inputs,
@@ -100,7 +107,12 @@ impl Case {
 
     fn op(&self) -> Lora {
         let [inputs, outputs, rank] = [self.inputs, self.outputs, self.rank].map(|n| n as u32);
-        Lora::new(&LoraDesc { inputs, outputs, rank, alpha: 6.0, scaling: self.scaling }).unwrap()
+        let (scaling, family) = (self.scaling, Some(self.family));
+        Lora::new(&LoraDesc { inputs, outputs, rank, alpha: 6.0, scaling, family }).unwrap()
+    }
+
+    fn with(&self, family: Family) -> Self {
+        Self { family, ..self.clone() }
     }
 
     fn rows(&self) -> usize {
@@ -167,8 +179,8 @@ impl Case {
             Kind::Scalar => twin::Gates::Scalar(&self.gates),
         };
         let (rank, tokens, scale, lambda) = (self.rank, self.tokens, self.op().scale(), self.lambda);
-        let h = twin::down(&self.x, self.inputs, &self.a);
-        let u = twin::down(&self.dy, self.outputs, &self.b_t);
+        let h = twin::down(self.family, &self.x, self.inputs, &self.a);
+        let u = twin::down(self.family, &self.dy, self.outputs, &self.b_t);
         let [h, u] = [&h, &u].map(|values| twin::Gated { values, rank, tokens, gates });
         let mut y = self.y.clone();
         twin::up(h, &self.b_t, lambda * scale, &mut y, Mode::Accumulate);
@@ -179,8 +191,8 @@ impl Case {
         Results {
             y,
             dx,
-            da: twin::outer(u, &self.x, scale, lambda),
-            db_t: twin::outer(h, &self.dy, scale, lambda),
+            da: twin::outer(self.family, u, &self.x, scale, lambda),
+            db_t: twin::outer(self.family, h, &self.dy, scale, lambda),
             dgate: if self.kind == Kind::None { Vec::new() } else { dgate },
             dlambda: vec![twin::dlambda(u, h.values, scale)],
         }
@@ -253,7 +265,7 @@ impl Case {
         }
         let magnitudes = self.reference(&w);
         let widths = self.inputs + self.outputs + self.rank + 4;
-        let over_rows = self.rows().min(256) * 2 + self.rows() / 64 + 2;
+        let over_rows = self.rows().min(512) * 2 + self.rows() / 64 + 2;
         let scaled = |values: &[f64], terms| values.iter().map(|&m| sum_bound(terms, m)).collect::<Vec<_>>();
         Results {
             y: scaled(&magnitudes.y, widths),
@@ -265,18 +277,18 @@ impl Case {
         }
     }
 
+    /// Every family against the reference and its twin.
     fn check(&self, gpu: &'static Gpu, layout: Layout) {
-        let label = format!(
-            "{:?} {:?}",
-            [self.samples, self.tokens, self.inputs, self.outputs, self.rank],
-            self.kind
-        );
-        let actual = self.run(gpu, layout);
-        let (expected, bounds, twin) = (self.reference(&self.wide()), self.bounds(), self.twin());
-        for (i, (name, values)) in actual.each().into_iter().enumerate() {
-            let bounds = bounds.each()[i].1;
-            assert_close(&format!("{name} {label}"), values, expected.each()[i].1, bounds);
-            assert_close(&format!("{name}'s twin {label}"), values, &wide(twin.each()[i].1), bounds);
+        let (expected, bounds) = (self.reference(&self.wide()), self.bounds());
+        for case in families(gpu).into_iter().map(|family| self.with(family)) {
+            let shape = [self.samples, self.tokens, self.inputs, self.outputs, self.rank];
+            let label = format!("{:?} {shape:?} {:?}", case.family, self.kind);
+            let (actual, twin) = (case.run(gpu, layout), case.twin());
+            for (i, (name, values)) in actual.each().into_iter().enumerate() {
+                let bounds = bounds.each()[i].1;
+                assert_close(&format!("{name} {label}"), values, expected.each()[i].1, bounds);
+                assert_close(&format!("{name}'s twin {label}"), values, &wide(twin.each()[i].1), bounds);
+            }
         }
     }
 }
@@ -320,7 +332,8 @@ fn assert_same_results(a: &Results<f32>, b: &Results<f32>) {
 #[test]
 fn every_rank_and_gate_matches_the_reference() {
     let Some(gpu) = gpu() else { return };
-    for (i, rank) in [1, 2, 3, 4, 5, 7, 8, 16, 17, 64, 256].into_iter().enumerate() {
+    let ranks = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 128, 256];
+    for (i, rank) in ranks.into_iter().enumerate() {
         for (k, kind) in KINDS.into_iter().enumerate() {
             let tokens = [1, 3, 8][(i + k) % 3];
             Case::new([5, tokens, 11, 13, rank], kind).check(gpu, LAYOUTS[usize::from(i % 5 == k)]);
@@ -342,6 +355,61 @@ fn every_size_around_the_tile_edges_matches_the_reference() {
 }
 
 #[test]
+fn every_size_around_the_larger_tiles_matches_the_reference() {
+    let Some(gpu) = gpu() else { return };
+    for (i, size) in [31, 32, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513].into_iter().enumerate()
+    {
+        Case::new([size, 1, 5, 4, 3], KINDS[i % 3]).check(gpu, Layout::Separate);
+        Case::new([3, 1, size, 5, 4], KINDS[(i + 1) % 3]).check(gpu, LAYOUTS[i % 2]);
+        Case::new([1, 3, 4, size, 8], KINDS[(i + 2) % 3]).check(gpu, LAYOUTS[i % 2]);
+    }
+}
+
+#[test]
+fn whole_vectors_and_single_numbers_give_the_same_bits() {
+    let Some(gpu) = gpu() else { return };
+    for family in families(gpu) {
+        for rank in [4, 8, 12, 16, 32, 64, 68] {
+            for kind in [Kind::Rank, Kind::Scalar] {
+                // Separate buffers hold vectors; in one buffer rows start at odd elements.
+                let case = Case::new([13, 7, 76, 68, rank], kind).with(family);
+                assert_same_results(&case.run(gpu, Layout::Separate), &case.run(gpu, Layout::OneBuffer));
+            }
+        }
+    }
+}
+
+/// The suite's adapter with a device of an embedder who asks for no feature.
+fn without_features(gpu: &Gpu) -> Gpu {
+    pollster::block_on(async {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+        let same = |adapter: &wgpu::Adapter| {
+            let info = adapter.get_info();
+            info.name == gpu.info().name && info.backend == gpu.info().backend
+        };
+        let adapter = adapters.into_iter().find(same).unwrap();
+        let (device, queue) = adapter.request_device(&wgpu::DeviceDescriptor::default()).await.unwrap();
+        Gpu::adopt(device, queue)
+    })
+}
+
+#[test]
+fn a_device_without_subgroups_runs_another_family_and_refuses_lanes() {
+    let Some(gpu) = gpu() else { return };
+    let plain: &'static Gpu = Box::leak(Box::new(without_features(gpu)));
+    assert!(!Family::Lanes.runs_on(plain));
+    assert_ne!(Family::of(plain), Family::Lanes);
+    let case = Case::new([3, 5, 12, 20, 8], Kind::Rank);
+    case.check(plain, Layout::Separate);
+    let op = case.with(Family::Lanes).op();
+    let refused = op.family(plain).unwrap_err().to_string();
+    assert!(refused.contains("`family`") && refused.contains("SUBGROUP"), "{refused}");
+    let automatic = Lora::new(&LoraDesc { inputs: 12, outputs: 20, ..Default::default() }).unwrap();
+    assert_eq!(automatic.family(gpu), Ok(Family::of(gpu)));
+}
+
+#[test]
 fn ragged_widths_match_the_reference() {
     let Some(gpu) = gpu() else { return };
     for layout in LAYOUTS {
@@ -354,8 +422,8 @@ fn ragged_widths_match_the_reference() {
 #[test]
 fn gradients_match_central_differences() {
     let Some(gpu) = gpu() else { return };
-    for kind in KINDS {
-        let case = Case::new([3, 3, 7, 5, 3], kind);
+    for (family, kind) in families(gpu).into_iter().flat_map(|family| KINDS.map(|kind| (family, kind))) {
+        let case = Case::new([3, 3, 7, 5, 3], kind).with(family);
         let actual = case.run(gpu, Layout::OneBuffer);
         let objective = |w: &Wide| case.reference(w).y.iter().zip(&w.dy).map(|(y, dy)| y * dy).sum::<f64>();
         let check = |name: &str, actual: &[f32], at: &[f64], put: &dyn Fn(&mut Wide, &[f64])| {
@@ -378,8 +446,11 @@ fn gradients_match_central_differences() {
 #[test]
 fn twenty_repeats_both_layouts_and_both_sources_of_lambda_give_the_same_bits() {
     let Some(gpu) = gpu() else { return };
-    for kind in [Kind::Rank, Kind::Scalar] {
-        let mut case = Case::new([37, 8, 21, 19, 5], kind);
+    let kinds = [(Kind::Rank, 5), (Kind::Scalar, 20)];
+    for (family, (kind, rank)) in
+        families(gpu).into_iter().flat_map(|family| kinds.map(|kind| (family, kind)))
+    {
+        let mut case = Case::new([37, 8, 21, 19, rank], kind).with(family);
         let first = case.run(gpu, Layout::Separate);
         for repeat in 0..20 {
             case.lambda_in_buffer = repeat % 4 < 2;
@@ -391,18 +462,23 @@ fn twenty_repeats_both_layouts_and_both_sources_of_lambda_give_the_same_bits() {
 #[test]
 fn a_sample_alone_equals_the_sample_in_a_batch() {
     let Some(gpu) = gpu() else { return };
-    let case = Case::new([23, 3, 33, 35, 6], Kind::Rank);
-    let all = case.run(gpu, Layout::Separate);
-    for sample in [0, 1, 7, 22] {
-        let mut alone = Case::new([1, 3, 33, 35, 6], Kind::Rank);
-        let part = |values: &[f32], width: usize| values[sample * width..][..width].to_vec();
-        (alone.a, alone.b_t) = (case.a.clone(), case.b_t.clone());
-        (alone.x, alone.gates) = (part(&case.x, 99), part(&case.gates, 6));
-        (alone.y, alone.dy) = (part(&case.y, 105), part(&case.dy, 105));
-        let one = alone.run(gpu, Layout::OneBuffer);
-        assert_same_bits("y", &one.y, &part(&all.y, 105));
-        assert_same_bits("dx", &one.dx, &part(&all.dx, 99));
-        assert_same_bits("dgate", &one.dgate, &part(&all.dgate, 6));
+    for family in families(gpu) {
+        // Ragged, and whole vectors.
+        for [inputs, outputs, rank] in [[33, 35, 6], [72, 36, 8]] {
+            let case = Case::new([23, 3, inputs, outputs, rank], Kind::Rank).with(family);
+            let all = case.run(gpu, Layout::Separate);
+            for sample in [0, 1, 7, 22] {
+                let mut alone = Case::new([1, 3, inputs, outputs, rank], Kind::Rank).with(family);
+                let part = |values: &[f32], width: usize| values[sample * width..][..width].to_vec();
+                (alone.a, alone.b_t) = (case.a.clone(), case.b_t.clone());
+                (alone.x, alone.gates) = (part(&case.x, 3 * inputs), part(&case.gates, rank));
+                (alone.y, alone.dy) = (part(&case.y, 3 * outputs), part(&case.dy, 3 * outputs));
+                let one = alone.run(gpu, Layout::OneBuffer);
+                assert_same_bits("y", &one.y, &part(&all.y, 3 * outputs));
+                assert_same_bits("dx", &one.dx, &part(&all.dx, 3 * inputs));
+                assert_same_bits("dgate", &one.dgate, &part(&all.dgate, rank));
+            }
+        }
     }
 }
 
@@ -415,8 +491,11 @@ fn awkward(count: usize) -> Vec<f32> {
 #[test]
 fn off_is_off_bit_for_bit() {
     let Some(gpu) = gpu() else { return };
-    for kind in KINDS {
-        let mut case = Case::new([5, 3, 9, 10, 5], kind);
+    // Ragged widths and a rank with padding, or whole vectors.
+    let shapes = [[5, 3, 9, 10, 5], [5, 3, 12, 40, 8]];
+    let shaped = |kind| shapes.map(|shape| Case::new(shape, kind));
+    let cases = KINDS.into_iter().flat_map(shaped);
+    for mut case in cases.flat_map(|case| families(gpu).into_iter().map(move |family| case.with(family))) {
         case.y = awkward(case.y.len());
         let mut b_is_zero = case.clone();
         b_is_zero.b_t.fill(0.0);
@@ -438,8 +517,11 @@ fn off_is_off_bit_for_bit() {
 #[test]
 fn a_host_lambda_of_zero_zeroes_what_it_replaces_and_still_gives_dlambda() {
     let Some(gpu) = gpu() else { return };
-    for (kind, lambda_in_buffer) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
-        let case = Case { lambda: 0.0, lambda_in_buffer, ..Case::new([4, 3, 6, 7, 5], kind) };
+    let kinds = KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]);
+    for (family, (kind, lambda_in_buffer)) in
+        families(gpu).into_iter().flat_map(|family| kinds.clone().map(move |kind| (family, kind)))
+    {
+        let case = Case { lambda: 0.0, lambda_in_buffer, family, ..Case::new([4, 3, 6, 7, 5], kind) };
         let actual = case.run(gpu, Layout::OneBuffer);
         for values in [&actual.dx, &actual.da, &actual.db_t, &actual.dgate] {
             assert!(values.iter().all(|value| *value == 0.0));
@@ -504,10 +586,10 @@ fn a_batch_beyond_the_binding_limit_gives_the_same_bits() {
     let limits = wgpu::Limits { max_storage_buffer_binding_size: 32 << 10, ..Default::default() };
     let options = OpenOptions { limits: Some(limits), ..Default::default() };
     let small: &'static Gpu = Box::leak(Box::new(pollster::block_on(Gpu::open(&options)).unwrap()));
-    for kind in KINDS {
+    for (family, kind) in families(whole).into_iter().flat_map(|family| KINDS.map(|kind| (family, kind))) {
         // Many samples; samples that fill several bindings each; one sample.
         for shape in [[601, 5, 7, 6, 3], [2, 1_500, 6, 7, 7], [1, 3_001, 7, 7, 4]] {
-            let case = Case::new(shape, kind);
+            let case = Case::new(shape, kind).with(family);
             let expected = case.run(whole, Layout::Separate);
             for layout in LAYOUTS {
                 assert_same_results(&expected, &case.run(small, layout));
@@ -519,28 +601,34 @@ fn a_batch_beyond_the_binding_limit_gives_the_same_bits() {
 #[test]
 fn class_tokens_can_be_skipped_by_strides() {
     let Some(gpu) = gpu() else { return };
-    let case = Case::new([4, 3, 6, 7, 5], Kind::Rank);
-    let expected = case.run(gpu, Layout::Separate).y;
-    let with_class_token = |values: &[f32], width: usize| -> Vec<f32> {
-        values.chunks(3 * width).flat_map(|sample| [vec![9.0; width], sample.to_vec()].concat()).collect()
-    };
-    let mut t = Tensors::new(gpu, Layout::Separate);
-    let x = t.f32([4, 4, 6], &with_class_token(&case.x, 6));
-    let y = t.f32([4, 4, 7], &with_class_token(&case.y, 7));
-    let (a, b_t) = (t.f32([5, 1, 6], &case.a), t.f32([5, 1, 7], &case.b_t));
-    let gates = t.f32([4, 1, 5], &case.gates);
-    let skip = |tensor| {
-        let view: View<'_> = t.view(tensor);
-        View { offset: view.offset + u64::from(view.row_stride) * 4, shape: [4, 3, view.shape[2]], ..view }
-    };
-    let gate = Gate::Rank(t.view(gates));
-    let lambda = Knob::Host(case.lambda);
-    let (a, b_t) = (t.view(a), t.view(b_t));
-    t.run(|recorder| {
-        case.op().forward(recorder, &Forward { x: skip(x), a, b_t, gate, lambda, y: skip(y), h: None })
-    })
-    .unwrap();
-    assert_same_bits("y", &t.read(y), &with_class_token(&expected, 7));
+    for family in families(gpu) {
+        let case = Case::new([4, 3, 6, 7, 5], Kind::Rank).with(family);
+        let expected = case.run(gpu, Layout::Separate).y;
+        let with_class_token = |values: &[f32], width: usize| -> Vec<f32> {
+            values.chunks(3 * width).flat_map(|sample| [vec![9.0; width], sample.to_vec()].concat()).collect()
+        };
+        let mut t = Tensors::new(gpu, Layout::Separate);
+        let x = t.f32([4, 4, 6], &with_class_token(&case.x, 6));
+        let y = t.f32([4, 4, 7], &with_class_token(&case.y, 7));
+        let (a, b_t) = (t.f32([5, 1, 6], &case.a), t.f32([5, 1, 7], &case.b_t));
+        let gates = t.f32([4, 1, 5], &case.gates);
+        let skip = |tensor| {
+            let view: View<'_> = t.view(tensor);
+            View {
+                offset: view.offset + u64::from(view.row_stride) * 4,
+                shape: [4, 3, view.shape[2]],
+                ..view
+            }
+        };
+        let gate = Gate::Rank(t.view(gates));
+        let lambda = Knob::Host(case.lambda);
+        let (a, b_t) = (t.view(a), t.view(b_t));
+        t.run(|recorder| {
+            case.op().forward(recorder, &Forward { x: skip(x), a, b_t, gate, lambda, y: skip(y), h: None })
+        })
+        .unwrap();
+        assert_same_bits("y", &t.read(y), &with_class_token(&expected, 7));
+    }
 }
 
 #[test]

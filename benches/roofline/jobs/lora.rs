@@ -9,7 +9,7 @@ use super::{assert_near, numbers, read_rows};
 use crate::{Case, Job};
 use gtca::gpu::{Gpu, Knob, Mode, View};
 use gtca::lora::twin::{self, Gated, Gates};
-use gtca::lora::{Backward, Forward, Gate, Lora, LoraDesc};
+use gtca::lora::{Backward, Family, Forward, Gate, Lora, LoraDesc};
 use std::rc::Rc;
 
 const SAMPLES: u32 = 32;
@@ -39,6 +39,7 @@ pub(super) fn cases() -> Vec<Case> {
 /// The numbers on the host.
 struct Problem {
     rank: u32,
+    family: Family,
     x: Vec<f32>,
     dy: Vec<f32>,
     a: Vec<f32>,
@@ -63,10 +64,10 @@ struct Buffers {
 }
 
 impl Problem {
-    fn new(rank: u32) -> Self {
+    fn new(gpu: &Gpu, rank: u32) -> Self {
         let [x, dy] = [0, 1].map(|seed| numbers(ROWS * WIDTH, seed));
         let [a, b_t] = [2, 3].map(|seed| numbers(rank * WIDTH, seed));
-        Self { rank, x, dy, a, b_t, gate: numbers(SAMPLES * rank, 4) }
+        Self { rank, family: Family::of(gpu), x, dy, a, b_t, gate: numbers(SAMPLES * rank, 4) }
     }
 
     /// Uploads; h is what a forward would have stored.
@@ -87,7 +88,7 @@ impl Problem {
     }
 
     fn h(&self) -> Vec<f32> {
-        twin::down(&self.x, WIDTH as usize, &self.a)
+        twin::down(self.family, &self.x, WIDTH as usize, &self.a)
     }
 
     fn gated<'a>(&'a self, values: &'a [f32]) -> Gated<'a> {
@@ -97,7 +98,7 @@ impl Problem {
     /// `((x Aᵀ) ⊙ g) Bᵀ` of the first or the last rows, from x and A or, for dx, from dy and B.
     fn injected(&self, x: &[f32], a: &[f32], b_t: &[f32], rows: &std::ops::Range<u32>) -> Vec<f32> {
         let elements = (rows.start * WIDTH) as usize..(rows.end * WIDTH) as usize;
-        let h = twin::down(&x[elements], WIDTH as usize, a);
+        let h = twin::down(self.family, &x[elements], WIDTH as usize, a);
         let sample = (rows.start / TOKENS * self.rank) as usize;
         let gates = Gates::Rank(&self.gate[sample..]);
         let mut y = vec![0.0; ((rows.end - rows.start) * WIDTH) as usize];
@@ -118,10 +119,10 @@ impl Problem {
             let expected = self.injected(&self.dy, &self.b_t, &self.a, &rows);
             assert_near("lora dx", &read_rows(gpu, &buffers.dx, WIDTH, rows), &expected);
         }
-        let (h, u) = (self.h(), twin::down(&self.dy, WIDTH as usize, &self.b_t));
+        let (h, u) = (self.h(), twin::down(self.family, &self.dy, WIDTH as usize, &self.b_t));
         let da = read_rows(gpu, &buffers.da, WIDTH, 0..self.rank);
         for (what, got, w, v) in [("lora da", &da[..], &u, &self.x), ("lora db", db, &h, &self.dy)] {
-            let expected = twin::outer(self.gated(w), &last_columns(v), 1.0, 1.0);
+            let expected = twin::outer(self.family, self.gated(w), &last_columns(v), 1.0, 1.0);
             assert_near(what, &last_columns(got), &expected);
         }
         let rank = self.rank as usize;
@@ -157,7 +158,7 @@ fn tokens(buffer: &wgpu::Buffer, width: u32) -> View<'_> {
 }
 
 fn forward(gpu: &Gpu, rank: u32) -> Job {
-    let problem = Problem::new(rank);
+    let problem = Problem::new(gpu, rank);
     let buffers = Rc::new(problem.upload(gpu, &vec![0.0; problem.x.len()], &[0.0]));
     let (host, device) = (gpu.clone(), Rc::clone(&buffers));
     let (bytes, flops) = problem.job(3, 1, 2);
@@ -178,7 +179,7 @@ fn forward(gpu: &Gpu, rank: u32) -> Job {
 }
 
 fn backward(gpu: &Gpu, rank: u32) -> Job {
-    let problem = Problem::new(rank);
+    let problem = Problem::new(gpu, rank);
     let buffers = Rc::new(problem.upload(gpu, &problem.dy, &problem.h()));
     let (host, device) = (gpu.clone(), Rc::clone(&buffers));
     let (bytes, flops) = problem.job(4, 2, 4);

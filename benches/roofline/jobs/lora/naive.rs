@@ -43,7 +43,7 @@ fn step(kernels: &Kernels, rank: u32, name: &str, buffers: [&wgpu::Buffer; 3], e
 }
 
 pub(super) fn forward(gpu: &Gpu, rank: u32) -> Job {
-    let problem = Problem::new(rank);
+    let problem = Problem::new(gpu, rank);
     let buffers =
         Rc::new(problem.upload(gpu, &vec![0.0; problem.x.len()], &vec![0.0; (ROWS * rank) as usize]));
     let unfused = Unfused::new(gpu, &problem, &vec![0.0; (ROWS * rank) as usize]);
@@ -67,7 +67,7 @@ pub(super) fn forward(gpu: &Gpu, rank: u32) -> Job {
 }
 
 pub(super) fn backward(gpu: &Gpu, rank: u32) -> Job {
-    let problem = Problem::new(rank);
+    let problem = Problem::new(gpu, rank);
     let h = problem.h();
     let gates = problem.gate.chunks(rank as usize).flat_map(|gate| gate.repeat(TOKENS as usize));
     let gated: Vec<f32> = h.iter().zip(gates).map(|(h, g)| h * g).collect();

@@ -1,0 +1,50 @@
+// `down` for subgroups of exactly eight lanes whose loads are dear and whose broadcasts are not (software adapters).
+//
+// Workgroup: one subgroup over 32 rows and $RANKS ranks, rank tiles fastest. Lane = row: each has four, eight apart. Lanes
+// load x for their rows and share the loads of A: lane l loads rank l & 3 at columns (l >> 2) · 4, and a broadcast
+// from a constant lane feeds four rows. Loops inputs / 8 times, columns upwards.
+
+#import lora/down
+
+@compute @workgroup_size(8)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let index = flat_group(group, groups);
+    let rank_tiles = (params.rank + $RANKSu - 1u) / $RANKSu;
+    let row_tile = index / rank_tiles;
+    let first_rank = (index - row_tile * rank_tiles) * $RANKSu;
+    let first_row = row_tile * 32u + lane;
+    if row_tile * 32u >= params.rows {
+        return;
+    }
+#repeat t 4
+    let start$t = row_start(params.x, min(first_row + $tu * 8u, params.rows - 1u));
+#end
+    let a_rank = first_rank + (lane & 3u);
+    let a_column = (lane >> 2u) * 4u;
+    // Of each rank, the sums of the lane's four rows.
+    var sums: array<vec4<f32>, $RANKS>;
+    for (var k = 0u; k < params.inputs; k += 8u) {
+        // [column][row].
+        let left = transpose(mat4x4<f32>(load_x(start0, k), load_x(start1, k), load_x(start2, k), load_x(start3, k)));
+        let next = k + 4u;
+        let right = transpose(
+            mat4x4<f32>(load_x(start0, next), load_x(start1, next), load_x(start2, next), load_x(start3, next)));
+#repeat m RANKS/4
+        let a$m = load_a(a_rank + $mu * 4u, k + a_column);
+#repeat i 4
+        sums[$m * 4 + $i] = add_four(sums[$m * 4 + $i], subgroupBroadcast(a$m, $iu), left);
+        sums[$m * 4 + $i] = add_four(sums[$m * 4 + $i], subgroupBroadcast(a$m, $iu + 4u), right);
+#end
+#end
+    }
+#repeat m RANKS/4
+    let tile$m = transpose(mat4x4<f32>(sums[$m * 4], sums[$m * 4 + 1], sums[$m * 4 + 2], sums[$m * 4 + 3]));
+#repeat t 4
+    store_h(first_row + $tu * 8u, first_rank + $mu * 4u, tile$m[$t]);
+#end
+#end
+}

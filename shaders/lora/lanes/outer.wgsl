@@ -1,0 +1,51 @@
+// `outer` for subgroups of exactly eight lanes whose loads are dear and whose broadcasts are not (software adapters).
+//
+// Workgroup: one subgroup over 32 columns, $RANKS ranks and a chunk of rows, column tiles fastest. Lane = four columns,
+// with their sums in registers. Rows come eight at a time: the lanes share the loads of w, four ranks each, and a
+// broadcast from a constant lane feeds four products. Loops chunk_rows / 8 times. Rows past the end count as 0.
+
+#import lora/outer
+
+@compute @workgroup_size(8)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let index = flat_group(group, groups);
+    let rank_tiles = (params.rank + $RANKSu - 1u) / $RANKSu;
+    let column_tiles = (params.width + 31u) / 32u;
+    let line = index / column_tiles; // chunk · rank_tiles + rank tile
+    let chunk = line / rank_tiles;
+    let first_rank = (line - chunk * rank_tiles) * $RANKSu;
+    let column = ((index - line * column_tiles) * 8u + lane) * 4u;
+    let first = chunk * params.chunk_rows;
+    if first >= params.rows {
+        return;
+    }
+    let end = min(first + params.chunk_rows, params.rows);
+    var sums: array<vec4<f32>, $RANKS>;
+    for (var row = first; row < end; row += 8u) {
+        // Lane l: where row l of the eight starts.
+        let v_start = row_start(params.v, min(row + lane, end - 1u));
+        var loaded: array<vec4<f32>, $RANKS / 4>;
+#repeat m RANKS/4
+        let place$m = $mu * 32u + lane * 4u;
+        let row$m = row + place$m / $RANKSu;
+        let start$m = row_start(params.w, min(row$m, end - 1u));
+        loaded[$m] = load_w(start$m, first_rank + place$m % $RANKSu, row$m < end);
+#end
+#repeat t 8
+        let v$t = load_v(subgroupBroadcast(v_start, $tu), column, row + $tu < end);
+#end
+#repeat j RANKS
+#repeat t 8
+        let w$t_$j = subgroupBroadcast(loaded[($t * $RANKS + $j) / 32][$j % 4], ($t * $RANKSu + $ju) % 32u / 4u);
+        sums[$j] = fma(vec4<f32>(w$t_$j), v$t, sums[$j]);
+#end
+#end
+    }
+#repeat j RANKS
+    store_partial(chunk, first_rank + $ju, column, sums[$j]);
+#end
+}

@@ -1,0 +1,47 @@
+// `down` without subgroups and without barriers: every invocation has a register tile of 8 rows × $RANKS ranks.
+//
+// Workgroup: 64 invocations over (row tile, rank tile), rank tiles fastest, so that small ranks leave no lane idle.
+// Loops inputs / 4 times, columns upwards. Rows past the end repeat the last one.
+
+#import lora/down
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(group, groups) * 64u + lane;
+    let rank_tiles = (params.rank + $RANKSu - 1u) / $RANKSu;
+    let row_tile = index / rank_tiles;
+    let first_row = row_tile * 8u;
+    let first_rank = (index - row_tile * rank_tiles) * $RANKSu;
+    if first_row >= params.rows {
+        return;
+    }
+#repeat t 8
+    let start$t = row_start(params.x, min(first_row + $tu, params.rows - 1u));
+#repeat m RANKS/4
+    var sums$t_$m = vec4<f32>();
+#end
+#end
+    for (var k = 0u; k < params.inputs; k += 4u) {
+#repeat t 8
+        let x$t = load_x(start$t, k);
+#end
+#repeat m RANKS/4
+        let rank$m = first_rank + $mu * 4u;
+        // [column][rank].
+        let a$m = transpose(
+            mat4x4<f32>(load_a(rank$m, k), load_a(rank$m + 1u, k), load_a(rank$m + 2u, k), load_a(rank$m + 3u, k)));
+#repeat t 8
+        sums$t_$m = add_four(sums$t_$m, x$t, a$m);
+#end
+#end
+    }
+#repeat t 8
+#repeat m RANKS/4
+    store_h(first_row + $tu, first_rank + $mu * 4u, sums$t_$m);
+#end
+#end
+}

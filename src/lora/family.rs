@@ -1,0 +1,298 @@
+//! Three structures of the same maps, one of which fits the device.
+
+use super::OP;
+use super::gpu::{DownParams, OuterParams, UpParams};
+use crate::Error;
+use crate::gpu::{Binding, Gpu, Kernel};
+
+/// The structure of the kernels of `down`, `up` and `outer`. All give the same sums up to the order of additions
+/// that each documents.
+///
+/// Chosen by what the device says of itself, never by the batch, so that a row alone has the bits that it has in any
+/// batch. [`super::LoraDesc::family`] overrides the choice.
+///
+/// ```
+/// use gtca::lora::{Family, Lora, LoraDesc};
+/// let desc = LoraDesc { inputs: 768, outputs: 768, family: Some(Family::Threads), ..Default::default() };
+/// # #[cfg(feature = "blocking")]
+/// if let Ok(gpu) = gtca::gpu::Gpu::open_blocking(&Default::default()) {
+///     assert_eq!(Lora::new(&desc)?.family(&gpu)?, Family::Threads);
+/// }
+/// # Ok::<(), gtca::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Family {
+    /// Subgroups of exactly eight lanes that share their loads by broadcasts from constant lanes. For software adapters
+    /// such as lavapipe, where loads are dear and broadcasts nearly free. Needs [`wgpu::Features::SUBGROUP`].
+    Lanes,
+    /// Tiles in workgroup memory, whole lines to and from memory, no subgroups: for GPUs. Needs 13,056 bytes of workgroup
+    /// memory and 128 invocations; WebGPU's default limits give more.
+    Shared,
+    /// Register tiles alone, neither subgroups nor barriers: runs everywhere, and serves software adapters with other
+    /// subgroups, such as SwiftShader.
+    Threads,
+}
+
+impl Family {
+    /// Every family.
+    pub const ALL: [Self; 3] = [Self::Lanes, Self::Shared, Self::Threads];
+
+    /// The default on a device: on a software adapter (device type CPU) [`Family::Lanes`], elsewhere
+    /// [`Family::Shared`]; where that does not run, [`Family::Threads`].
+    pub fn of(gpu: &Gpu) -> Self {
+        let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
+        let best = if software { Self::Lanes } else { Self::Shared };
+        if best.runs_on(gpu) { best } else { Self::Threads }
+    }
+
+    /// Whether the device can run it.
+    pub fn runs_on(self, gpu: &Gpu) -> bool {
+        let (info, limits) = (gpu.info(), gpu.limits());
+        match self {
+            Self::Lanes => {
+                let width = info.subgroup_min_size == LANES && info.subgroup_max_size == LANES;
+                gpu.device().features().contains(wgpu::Features::SUBGROUP) && width
+            }
+            Self::Shared => {
+                limits.max_compute_workgroup_storage_size >= SHARED_BYTES
+                    && limits.max_compute_invocations_per_workgroup >= 128
+                    && limits.max_compute_workgroup_size_x >= 128
+            }
+            Self::Threads => true,
+        }
+    }
+
+    /// Refuses a device that cannot run it.
+    pub(super) fn check(self, gpu: &Gpu) -> Result<Self, Error> {
+        if self.runs_on(gpu) {
+            return Ok(self);
+        }
+        let rule = match self {
+            Self::Lanes => {
+                "it needs a device with wgpu::Features::SUBGROUP and subgroups of exactly 8 lanes".to_owned()
+            }
+            _ => format!("it needs {SHARED_BYTES} bytes of workgroup memory and 128 invocations"),
+        };
+        Err(Error::argument(OP, "family", format!("{self:?}"), rule, "leave it out to have one chosen"))
+    }
+
+    /// How a kernel of this family is cut.
+    pub(super) fn down(self, rank: u32) -> Plan {
+        match self {
+            Self::Lanes => {
+                Plan { kernel: &LANES_DOWN, ranks: class(rank, 64), rows: 32, columns: 1, lanes: 1 }
+            }
+            Self::Shared => {
+                Plan { kernel: &SHARED_DOWN, ranks: class(rank, 16), rows: 32, columns: 1, lanes: 1 }
+            }
+            Self::Threads => {
+                Plan { kernel: &THREADS_DOWN, ranks: class(rank, 8), rows: 8, columns: 1, lanes: 64 }
+            }
+        }
+    }
+
+    /// As [`Self::down`]. Above 64 ranks B no longer fits registers: there `Lanes` takes the tiles of `Threads`, which sum
+    /// in the same order.
+    pub(super) fn up(self, rank: u32) -> Plan {
+        match self {
+            Self::Lanes if rank <= 64 => {
+                Plan { kernel: &LANES_UP, ranks: class(rank, 64), rows: UP_ROWS, columns: 32, lanes: 1 }
+            }
+            Self::Shared => Plan { kernel: &SHARED_UP, ranks: 0, rows: 16, columns: 256, lanes: 1 },
+            _ => Plan { kernel: &THREADS_UP, ranks: 0, rows: 8, columns: 8, lanes: 64 },
+        }
+    }
+
+    /// As [`Self::down`]; `rows` are the fewest of a chunk.
+    pub(super) fn outer(self, rank: u32) -> Plan {
+        match self {
+            Self::Lanes => {
+                Plan { kernel: &LANES_OUTER, ranks: class(rank, 64), rows: 512, columns: 32, lanes: 1 }
+            }
+            Self::Shared => {
+                Plan { kernel: &SHARED_OUTER, ranks: class(rank, 16), rows: 256, columns: 256, lanes: 1 }
+            }
+            Self::Threads => {
+                Plan { kernel: &THREADS_OUTER, ranks: class(rank, 8), rows: 256, columns: 8, lanes: 64 }
+            }
+        }
+    }
+
+    /// Parts of `down`'s sum over columns: part p has the fours of columns c with c mod parts = p.
+    pub(super) fn parts(self, rank: u32) -> u32 {
+        match self {
+            Self::Shared => 64 / class(rank, 16),
+            _ => 1,
+        }
+    }
+
+    /// Loop iterations of one invocation of `down`.
+    pub(super) fn down_iterations(self, rank: u32, inputs: u32) -> u64 {
+        u64::from(match self {
+            Self::Lanes => inputs.div_ceil(8),
+            Self::Shared => inputs.div_ceil(64) * (2 + 16 / self.parts(rank)) + self.parts(rank),
+            Self::Threads => inputs.div_ceil(4),
+        })
+    }
+}
+
+/// Width of the subgroups of [`Family::Lanes`].
+const LANES: u32 = 8;
+/// Workgroup memory of [`Family::Shared`].
+const SHARED_BYTES: u32 = 13_056;
+/// Rows for which `Lanes` keeps its registers of B.
+const UP_ROWS: u32 = 128;
+
+/// A kernel and the tile of one workgroup, or of one invocation where `lanes` of them make a workgroup.
+pub(super) struct Plan {
+    pub kernel: &'static Kernel,
+    /// Ranks of a tile, also the shader's flag; 0: all.
+    pub ranks: u32,
+    pub rows: u32,
+    pub columns: u32,
+    pub lanes: u64,
+}
+
+impl Plan {
+    /// Flags of the kernel: its ranks and what else is on.
+    pub(super) fn flags(&self, others: &[(&'static str, bool)]) -> Vec<&'static str> {
+        let ranks = match self.ranks {
+            0 => None,
+            4 => Some("RANKS=4"),
+            8 => Some("RANKS=8"),
+            16 => Some("RANKS=16"),
+            32 => Some("RANKS=32"),
+            _ => Some("RANKS=64"),
+        };
+        ranks.into_iter().chain(others.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag)).collect()
+    }
+
+    /// Workgroups for so many tiles down and a matrix of `ranks` × `columns` across.
+    pub(super) fn groups(&self, down: u32, rank: u32, columns: u32) -> u64 {
+        let ranks = if self.ranks == 0 { 1 } else { rank.div_ceil(self.ranks) };
+        (u64::from(down) * u64::from(ranks) * u64::from(columns.div_ceil(self.columns))).div_ceil(self.lanes)
+    }
+}
+
+/// The smallest tile of ranks that holds `rank`, at most `largest`.
+fn class(rank: u32, largest: u32) -> u32 {
+    rank.next_power_of_two().clamp(4, largest)
+}
+
+/// Every rank tile without and with whole vectors.
+macro_rules! ranks {
+    ($($ranks:literal),*) => { &[$(&[$ranks], &[$ranks, "VEC4"]),*] };
+}
+
+/// As `ranks`, also without and with ACCUMULATE.
+macro_rules! ranks_and_modes {
+    ($($ranks:literal),*) => {
+        &[$(&[$ranks], &[$ranks, "VEC4"], &[$ranks, "ACCUMULATE"], &[$ranks, "VEC4", "ACCUMULATE"]),*]
+    };
+}
+
+const MODES: &[&[&str]] = &[&[], &["VEC4"], &["ACCUMULATE"], &["VEC4", "ACCUMULATE"]];
+const STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write];
+
+static LANES_DOWN: Kernel = Kernel {
+    name: "lora/lanes/down",
+    source: include_str!("../../shaders/lora/lanes/down.wgsl"),
+    storage: STORAGE,
+    params_bytes: size_of::<DownParams>(),
+    flags: ranks!("RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
+    loop_bound: "inputs / 8 (h), outputs / 8 (u)",
+    when: "h = x Aᵀ and u = dy B, subgroups of 8",
+};
+
+static SHARED_DOWN: Kernel = Kernel {
+    name: "lora/shared/down",
+    source: include_str!("../../shaders/lora/shared/down.wgsl"),
+    storage: STORAGE,
+    params_bytes: size_of::<DownParams>(),
+    flags: ranks!("RANKS=4", "RANKS=8", "RANKS=16"),
+    loop_bound: "inputs / 64 (h) or outputs / 64 (u), times at most 7, + 16",
+    when: "h = x Aᵀ and u = dy B, GPUs",
+};
+
+static THREADS_DOWN: Kernel = Kernel {
+    name: "lora/threads/down",
+    source: include_str!("../../shaders/lora/threads/down.wgsl"),
+    storage: STORAGE,
+    params_bytes: size_of::<DownParams>(),
+    flags: ranks!("RANKS=4", "RANKS=8"),
+    loop_bound: "inputs / 4 (h), outputs / 4 (u)",
+    when: "h = x Aᵀ and u = dy B, elsewhere",
+};
+
+static LANES_UP: Kernel = Kernel {
+    name: "lora/lanes/up",
+    source: include_str!("../../shaders/lora/lanes/up.wgsl"),
+    storage: STORAGE,
+    params_bytes: size_of::<UpParams>(),
+    flags: ranks_and_modes!("RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
+    loop_bound: "16",
+    when: "the injection into y and dx, subgroups of 8, at most 64 ranks",
+};
+
+static SHARED_UP: Kernel = Kernel {
+    name: "lora/shared/up",
+    source: include_str!("../../shaders/lora/shared/up.wgsl"),
+    storage: STORAGE,
+    params_bytes: size_of::<UpParams>(),
+    flags: MODES,
+    loop_bound: "(rank / 64 + 1) · 21",
+    when: "the injection into y and dx, GPUs",
+};
+
+static THREADS_UP: Kernel = Kernel {
+    name: "lora/threads/up",
+    source: include_str!("../../shaders/lora/threads/up.wgsl"),
+    storage: STORAGE,
+    params_bytes: size_of::<UpParams>(),
+    flags: MODES,
+    loop_bound: "rank / 4",
+    when: "the injection into y and dx, elsewhere",
+};
+
+static LANES_OUTER: Kernel = Kernel {
+    name: "lora/lanes/outer",
+    source: include_str!("../../shaders/lora/lanes/outer.wgsl"),
+    storage: STORAGE,
+    params_bytes: size_of::<OuterParams>(),
+    flags: ranks!("RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
+    loop_bound: "chunk rows / 8; a chunk has 512, doubled until the partials fit 64 MiB",
+    when: "first stage of dA and dB_t, subgroups of 8",
+};
+
+static SHARED_OUTER: Kernel = Kernel {
+    name: "lora/shared/outer",
+    source: include_str!("../../shaders/lora/shared/outer.wgsl"),
+    storage: STORAGE,
+    params_bytes: size_of::<OuterParams>(),
+    flags: ranks!("RANKS=4", "RANKS=8", "RANKS=16"),
+    loop_bound: "chunk rows · 17 / 16; a chunk has 256, doubled until the partials fit 64 MiB",
+    when: "first stage of dA and dB_t, GPUs",
+};
+
+static THREADS_OUTER: Kernel = Kernel {
+    name: "lora/threads/outer",
+    source: include_str!("../../shaders/lora/threads/outer.wgsl"),
+    storage: STORAGE,
+    params_bytes: size_of::<OuterParams>(),
+    flags: ranks!("RANKS=4", "RANKS=8"),
+    loop_bound: "chunk rows: 256, doubled until the partials fit 64 MiB",
+    when: "first stage of dA and dB_t, elsewhere",
+};
+
+pub(super) const KERNELS: [&Kernel; 9] = [
+    &LANES_DOWN,
+    &SHARED_DOWN,
+    &THREADS_DOWN,
+    &LANES_UP,
+    &SHARED_UP,
+    &THREADS_UP,
+    &LANES_OUTER,
+    &SHARED_OUTER,
+    &THREADS_OUTER,
+];
