@@ -117,7 +117,9 @@ fn declared_fields(kernel: &Kernel) -> Vec<(String, usize)> {
                     None => (kind, 1),
                 };
             offset += size(kind) * count;
-            (field.trim_start_matches("pub ").trim_start_matches("pub(crate) ").to_owned(), at)
+            let visibility = ["pub ", "pub(crate) ", "pub(super) "];
+            let field = visibility.iter().fold(field, |field, word| field.trim_start_matches(word));
+            (field.to_owned(), at)
         })
         .collect()
 }

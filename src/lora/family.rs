@@ -1,9 +1,9 @@
 //! Three structures of the same maps, one of which fits the device.
 
 use super::OP;
-use super::gpu::{DownParams, OuterParams, UpParams};
 use crate::Error;
-use crate::gpu::{Binding, Gpu, Kernel};
+use crate::gpu::{Binding, Gpu, Kernel, Rows};
+use bytemuck::{Pod, Zeroable};
 
 /// The structure of the kernels of `down`, `up` and `outer`. All give the same sums up to the order of additions
 /// that each documents.
@@ -190,6 +190,48 @@ macro_rules! ranks_and_modes {
     ($($ranks:literal),*) => {
         &[$(&[$ranks], &[$ranks, "VEC4"], &[$ranks, "ACCUMULATE"], &[$ranks, "VEC4", "ACCUMULATE"]),*]
     };
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub(super) struct DownParams {
+    pub(super) x: Rows,
+    pub(super) h: Rows,
+    pub(super) rows: u32,
+    pub(super) rank: u32,
+    pub(super) inputs: u32,
+    pub(super) a_start: u32,
+    pub(super) a_stride: u32,
+    pub(super) pad: [u32; 3],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub(super) struct UpParams {
+    pub(super) h: Rows,
+    pub(super) y: Rows,
+    pub(super) rows: u32,
+    pub(super) width: u32,
+    pub(super) rank: u32,
+    pub(super) b_start: u32,
+    pub(super) b_stride: u32,
+    pub(super) chunk_rows: u32,
+    pub(super) lambda: f32,
+    pub(super) scale: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub(super) struct OuterParams {
+    pub(super) w: Rows,
+    pub(super) v: Rows,
+    pub(super) rows: u32,
+    pub(super) rank: u32,
+    pub(super) width: u32,
+    pub(super) partial_start: u32,
+    pub(super) chunk_rows: u32,
+    pub(super) scale: f32,
+    pub(super) pad: [u32; 2],
 }
 
 const MODES: &[&[&str]] = &[&[], &["VEC4"], &["ACCUMULATE"], &["VEC4", "ACCUMULATE"]];

@@ -1,6 +1,7 @@
 //! Recording of the injection's kernels.
 
-use super::{Family, Gate, OP, family};
+use super::family::{self, DownParams, OuterParams, UpParams};
+use super::{Family, Gate, OP};
 use crate::Error;
 use crate::gpu::reduce::{Chunks, sum_chunks};
 use crate::gpu::view::Bound;
@@ -66,48 +67,6 @@ struct GatedParams {
     rank: u32,
     first_row: u32,
     pad: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-pub(super) struct DownParams {
-    x: Rows,
-    h: Rows,
-    rows: u32,
-    rank: u32,
-    inputs: u32,
-    a_start: u32,
-    a_stride: u32,
-    pad: [u32; 3],
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-pub(super) struct UpParams {
-    h: Rows,
-    y: Rows,
-    rows: u32,
-    width: u32,
-    rank: u32,
-    b_start: u32,
-    b_stride: u32,
-    chunk_rows: u32,
-    lambda: f32,
-    scale: f32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-pub(super) struct OuterParams {
-    w: Rows,
-    v: Rows,
-    rows: u32,
-    rank: u32,
-    width: u32,
-    partial_start: u32,
-    chunk_rows: u32,
-    scale: f32,
-    pad: [u32; 2],
 }
 
 #[repr(C)]
