@@ -2,7 +2,7 @@
 // The backward's u = dy · B is the same with b_t in place of A.
 //
 // x: [rows, inputs]; a: [rank, inputs]; h: [rows, rank]. VEC4: all start and step by multiples of four elements, and
-// widths are such. Columns and ranks past the end count as 0 and are not stored.
+// widths are multiples of the family's step. Columns past the end count as 0; ranks past the end are not stored.
 // The order of every sum depends on the family and `inputs` alone: a row alone gives the same bits.
 // Twin: `down` in src/lora/twin.rs.
 
@@ -33,11 +33,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> h: array<f32>;
 #endif
 
-// Columns k to k + 3 of the row of x that starts at `start`.
+// Columns k to k + 3 of the row of x that starts at `start`; under VEC4 they are there.
 fn load_x(start: u32, k: u32) -> vec4<f32> {
 #if VEC4
-    let inside = k < params.inputs;
-    return select(vec4<f32>(), x[select(start, start + k, inside) >> 2u], inside);
+    return x[(start + k) >> 2u];
 #else
     let count = places(k, params.inputs);
     var four = vec4<f32>();
@@ -49,14 +48,17 @@ fn load_x(start: u32, k: u32) -> vec4<f32> {
 #endif
 }
 
-// Columns k to k + 3 of row `rank` of A.
-fn load_a(rank: u32, k: u32) -> vec4<f32> {
-    let start = params.a_start + min(rank, params.rank - 1u) * params.a_stride;
-    let inside = rank < params.rank && k < params.inputs;
+// Where a row of A starts; ranks past the end repeat the last one.
+fn a_row(rank: u32) -> u32 {
+    return params.a_start + min(rank, params.rank - 1u) * params.a_stride;
+}
+
+// Columns k to k + 3 of the row of A that starts at `start`; under VEC4 they are there.
+fn load_a(start: u32, k: u32) -> vec4<f32> {
 #if VEC4
-    return select(vec4<f32>(), a[select(start, start + k, inside) >> 2u], inside);
+    return a[(start + k) >> 2u];
 #else
-    let count = select(0u, places(k, params.inputs), inside);
+    let count = places(k, params.inputs);
     var four = vec4<f32>();
     if 0u < count { four.x = a[start + k]; }
     if 1u < count { four.y = a[start + k + 1u]; }

@@ -81,13 +81,13 @@ impl Family {
     pub(super) fn down(self, rank: u32) -> Plan {
         match self {
             Self::Lanes => {
-                Plan { kernel: &LANES_DOWN, ranks: class(rank, 64), rows: 32, columns: 1, lanes: 1 }
+                Plan { kernel: &LANES_DOWN, ranks: class(rank, 64), rows: 32, columns: 16, lanes: 1 }
             }
             Self::Shared => {
-                Plan { kernel: &SHARED_DOWN, ranks: class(rank, 16), rows: 32, columns: 1, lanes: 1 }
+                Plan { kernel: &SHARED_DOWN, ranks: class(rank, 16), rows: 32, columns: 4, lanes: 1 }
             }
             Self::Threads => {
-                Plan { kernel: &THREADS_DOWN, ranks: class(rank, 8), rows: 8, columns: 1, lanes: 64 }
+                Plan { kernel: &THREADS_DOWN, ranks: class(rank, 8), rows: 8, columns: 4, lanes: 64 }
             }
         }
     }
@@ -130,7 +130,7 @@ impl Family {
     /// Loop iterations of one invocation of `down`.
     pub(super) fn down_iterations(self, rank: u32, inputs: u32) -> u64 {
         u64::from(match self {
-            Self::Lanes => inputs.div_ceil(8),
+            Self::Lanes => inputs.div_ceil(16),
             Self::Shared => inputs.div_ceil(64) * (2 + 16 / self.parts(rank)) + self.parts(rank),
             Self::Threads => inputs.div_ceil(4),
         })
@@ -150,6 +150,7 @@ pub(super) struct Plan {
     /// Ranks of a tile, also the shader's flag; 0: all.
     pub ranks: u32,
     pub rows: u32,
+    /// Columns of a tile; of `down`, which goes through all of them, those of a step.
     pub columns: u32,
     pub lanes: u64,
 }
@@ -243,7 +244,7 @@ static LANES_DOWN: Kernel = Kernel {
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
     flags: ranks!("RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
-    loop_bound: "inputs / 8 (h), outputs / 8 (u)",
+    loop_bound: "inputs / 16 (h), outputs / 16 (u)",
     when: "h = x Aᵀ and u = dy B, subgroups of 8",
 };
 

@@ -147,7 +147,7 @@ pub(super) fn down(
     let alignment = recorder.gpu().alignment();
     let (inputs, rank) = (x.width(), h.width());
     let plan = family.down(rank);
-    let flags = plan.flags(&[("VEC4", take_vectors(&[x, a, h]))]);
+    let flags = plan.flags(&[("VEC4", take_vectors(&[x, a, h]) && inputs.is_multiple_of(plan.columns))]);
     let bound_a = a.bind(alignment);
     for range in recorder.gpu().row_chunks(OP, &[*x, *h], 1)? {
         let [x, h] = [x, h].map(|view| view.bind_rows(&range, alignment));

@@ -2,7 +2,7 @@
 //
 // Workgroup: one subgroup over 32 rows and $RANKS ranks, rank tiles fastest. Lane = row: each has four, eight apart. Lanes
 // load x for their rows and share the loads of A: lane l loads rank l & 3 at columns (l >> 2) · 4, and a broadcast
-// from a constant lane feeds four rows. Loops inputs / 8 times, columns upwards.
+// from a constant lane feeds four rows. Loops inputs / 16 times, columns upwards.
 
 #import lora/down
 
@@ -23,21 +23,29 @@ fn main(
 #repeat t 4
     let start$t = row_start(params.x, min(first_row + $tu * 8u, params.rows - 1u));
 #end
-    let a_rank = first_rank + (lane & 3u);
     let a_column = (lane >> 2u) * 4u;
+#repeat m RANKS/4
+    let a_start$m = a_row(first_rank + $mu * 4u + (lane & 3u));
+#end
     // Of each rank, the sums of the lane's four rows.
     var sums: array<vec4<f32>, $RANKS>;
-    for (var k = 0u; k < params.inputs; k += 8u) {
+    for (var k = 0u; k < params.inputs; k += 16u) {
+        // A row's whole cache line at once.
+#repeat t 4
+#repeat q 4
+        let x$t_$q = load_x(start$t, k + $qu * 4u);
+#end
+#end
+#repeat q 4
         // [column][row].
-        let left = transpose(mat4x4<f32>(load_x(start0, k), load_x(start1, k), load_x(start2, k), load_x(start3, k)));
-        let next = k + 4u;
-        let right = transpose(
-            mat4x4<f32>(load_x(start0, next), load_x(start1, next), load_x(start2, next), load_x(start3, next)));
+        let x$q = transpose(mat4x4<f32>(x0_$q, x1_$q, x2_$q, x3_$q));
+#end
 #repeat m RANKS/4
-        let a$m = load_a(a_rank + $mu * 4u, k + a_column);
+        let a$m = array<vec4<f32>, 2>(load_a(a_start$m, k + a_column), load_a(a_start$m, k + 8u + a_column));
 #repeat i 4
-        sums[$m * 4 + $i] = add_four(sums[$m * 4 + $i], subgroupBroadcast(a$m, $iu), left);
-        sums[$m * 4 + $i] = add_four(sums[$m * 4 + $i], subgroupBroadcast(a$m, $iu + 4u), right);
+#repeat q 4
+        sums[$m * 4 + $i] = add_four(sums[$m * 4 + $i], subgroupBroadcast(a$m[$q / 2], $iu + $qu % 2u * 4u), x$q);
+#end
 #end
 #end
     }

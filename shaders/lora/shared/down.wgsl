@@ -35,12 +35,15 @@ fn main(
     var sums = mat4x4<f32>();
     for (var k = 0u; k < params.inputs; k += 64u) {
         workgroupBarrier();
+        // Columns past the end count as 0.
+        let inside = k + four * 4u < params.inputs;
+        let column = select(0u, k + four * 4u, inside);
 #repeat i 4
         let start$i = row_start(params.x, min(first_row + line + $iu * 8u, params.rows - 1u));
-        x_tile[(line + $iu * 8u) * LINE + four] = load_x(start$i, k + four * 4u);
+        x_tile[(line + $iu * 8u) * LINE + four] = select(vec4<f32>(), load_x(start$i, column), inside);
 #end
         for (var j = line; j < $RANKSu; j += 8u) {
-            a_tile[j * LINE + four] = load_a(first_rank + j, k + four * 4u);
+            a_tile[j * LINE + four] = select(vec4<f32>(), load_a(a_row(first_rank + j), column), inside);
         }
         workgroupBarrier();
         for (var c = part; c < 16u; c += PARTS) {

@@ -25,15 +25,19 @@ fn main(
     var sums$t_$m = vec4<f32>();
 #end
 #end
+#repeat m RANKS/4
+#repeat i 4
+    let a$m_$i = a_row(first_rank + $mu * 4u + $iu);
+#end
+#end
     for (var k = 0u; k < params.inputs; k += 4u) {
 #repeat t 8
         let x$t = load_x(start$t, k);
 #end
 #repeat m RANKS/4
-        let rank$m = first_rank + $mu * 4u;
         // [column][rank].
         let a$m = transpose(
-            mat4x4<f32>(load_a(rank$m, k), load_a(rank$m + 1u, k), load_a(rank$m + 2u, k), load_a(rank$m + 3u, k)));
+            mat4x4<f32>(load_a(a$m_0, k), load_a(a$m_1, k), load_a(a$m_2, k), load_a(a$m_3, k)));
 #repeat t 8
         sums$t_$m = add_four(sums$t_$m, x$t, a$m);
 #end
