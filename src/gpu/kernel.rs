@@ -47,6 +47,8 @@ pub const FLAGS: &[&str] = &[
     "CELL",
     "CLIP",
     "DATE",
+    "FOURS=1",
+    "FOURS=2",
     "GATE",
     "GRADIENT",
     "HARMONICS",

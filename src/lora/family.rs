@@ -97,7 +97,8 @@ impl Family {
     pub(super) fn up(self, rank: u32) -> Plan {
         match self {
             Self::Lanes if rank <= 64 => {
-                Plan { kernel: &LANES_UP, ranks: class(rank, 64), rows: UP_ROWS, columns: 32, lanes: 1 }
+                let ranks = class(rank, 64);
+                Plan { kernel: &LANES_UP, ranks, rows: up_rows(ranks), columns: 32 * fours(ranks), lanes: 1 }
             }
             Self::Shared => Plan { kernel: &SHARED_UP, ranks: 0, rows: 16, columns: 256, lanes: 1 },
             _ => Plan { kernel: &THREADS_UP, ranks: 0, rows: 8, columns: 8, lanes: 64 },
@@ -141,8 +142,6 @@ impl Family {
 const LANES: u32 = 8;
 /// Workgroup memory of [`Family::Shared`].
 const SHARED_BYTES: u32 = 13_056;
-/// Rows for which `Lanes` keeps its registers of B.
-const UP_ROWS: u32 = 128;
 
 /// A kernel and the tile of one workgroup, or of one invocation where `lanes` of them make a workgroup.
 pub(super) struct Plan {
@@ -166,7 +165,16 @@ impl Plan {
             32 => Some("RANKS=32"),
             _ => Some("RANKS=64"),
         };
-        ranks.into_iter().chain(others.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag)).collect()
+        let fours = match self.columns {
+            32 => Some("FOURS=1"),
+            64 => Some("FOURS=2"),
+            _ => None,
+        };
+        ranks
+            .into_iter()
+            .chain(fours)
+            .chain(others.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag))
+            .collect()
     }
 
     /// Workgroups for so many tiles down and a matrix of `ranks` × `columns` across.
@@ -181,15 +189,37 @@ fn class(rank: u32, largest: u32) -> u32 {
     rank.next_power_of_two().clamp(4, largest)
 }
 
+/// Times four columns of a lane in the kernels that keep all ranks of them in registers; measured.
+fn fours(ranks: u32) -> u32 {
+    if ranks == 16 { 2 } else { 1 }
+}
+
+/// Rows for which `Lanes` keeps its registers of B: few keep the rows' pages near, many spread the loads of B; measured.
+fn up_rows(ranks: u32) -> u32 {
+    match ranks {
+        4 | 8 => 128,
+        16 => 64,
+        32 => 256,
+        _ => 512,
+    }
+}
+
 /// Every rank tile without and with whole vectors.
 macro_rules! ranks {
-    ($($ranks:literal),*) => { &[$(&[$ranks], &[$ranks, "VEC4"]),*] };
+    ($($ranks:literal $(+ $fours:literal)?),*) => {
+        &[$(&[$ranks $(, $fours)?], &[$ranks $(, $fours)?, "VEC4"]),*]
+    };
 }
 
 /// As `ranks`, also without and with ACCUMULATE.
 macro_rules! ranks_and_modes {
-    ($($ranks:literal),*) => {
-        &[$(&[$ranks], &[$ranks, "VEC4"], &[$ranks, "ACCUMULATE"], &[$ranks, "VEC4", "ACCUMULATE"]),*]
+    ($($ranks:literal + $fours:literal),*) => {
+        &[$(
+            &[$ranks, $fours],
+            &[$ranks, $fours, "VEC4"],
+            &[$ranks, $fours, "ACCUMULATE"],
+            &[$ranks, $fours, "VEC4", "ACCUMULATE"]
+        ),*]
     };
 }
 
@@ -273,8 +303,14 @@ static LANES_UP: Kernel = Kernel {
     source: include_str!("../../shaders/lora/lanes/up.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<UpParams>(),
-    flags: ranks_and_modes!("RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
-    loop_bound: "16",
+    flags: ranks_and_modes!(
+        "RANKS=4" + "FOURS=1",
+        "RANKS=8" + "FOURS=1",
+        "RANKS=16" + "FOURS=2",
+        "RANKS=32" + "FOURS=1",
+        "RANKS=64" + "FOURS=1"
+    ),
+    loop_bound: "64",
     when: "the injection into y and dx, subgroups of 8, at most 64 ranks",
 };
 
@@ -303,7 +339,13 @@ static LANES_OUTER: Kernel = Kernel {
     source: include_str!("../../shaders/lora/lanes/outer.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<OuterParams>(),
-    flags: ranks!("RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
+    flags: ranks!(
+        "RANKS=4" + "FOURS=1",
+        "RANKS=8" + "FOURS=1",
+        "RANKS=16" + "FOURS=2",
+        "RANKS=32" + "FOURS=1",
+        "RANKS=64" + "FOURS=1"
+    ),
     loop_bound: "chunk rows / 8; a chunk has 512, doubled until the partials fit 64 MiB",
     when: "first stage of dA and dB_t, subgroups of 8",
 };

@@ -1,7 +1,7 @@
 // `outer` for subgroups of exactly eight lanes whose loads are dear and whose broadcasts are not (software adapters).
 //
-// Workgroup: one subgroup over 32 columns, $RANKS ranks and a chunk of rows, column tiles fastest. Lane = four columns,
-// with their sums in registers. Rows come eight at a time: the lanes share the loads of w, four ranks each, and a
+// Workgroup: one subgroup over $FOURS · 32 columns, $RANKS ranks and a chunk of rows, column tiles fastest. Lane = $FOURS
+// times four columns, 32 apart, with their sums in registers. Rows come eight at a time: the lanes share the loads of w, four ranks each, and a
 // broadcast from a constant lane feeds four products. Loops chunk_rows / 8 times. Rows past the end count as 0.
 
 #import lora/outer
@@ -14,17 +14,20 @@ fn main(
 ) {
     let index = flat_group(group, groups);
     let rank_tiles = (params.rank + $RANKSu - 1u) / $RANKSu;
-    let column_tiles = (params.width + 31u) / 32u;
+    let column_tiles = (params.width + $FOURSu * 32u - 1u) / ($FOURSu * 32u);
     let line = index / column_tiles; // chunk · rank_tiles + rank tile
     let chunk = line / rank_tiles;
     let first_rank = (line - chunk * rank_tiles) * $RANKSu;
-    let column = ((index - line * column_tiles) * 8u + lane) * 4u;
+    let first_column = (index - line * column_tiles) * $FOURSu * 32u + lane * 4u;
     let first = chunk * params.chunk_rows;
     if first >= params.rows {
         return;
     }
     let end = min(first + params.chunk_rows, params.rows);
-    var sums: array<vec4<f32>, $RANKS>;
+#repeat c FOURS
+    let column$c = first_column + $cu * 32u;
+    var sums$c: array<vec4<f32>, $RANKS>;
+#end
     for (var row = first; row < end; row += 8u) {
         // Lane l: where row l of the eight starts.
         let v_start = row_start(params.v, min(row + lane, end - 1u));
@@ -36,16 +39,22 @@ fn main(
         loaded[$m] = load_w(start$m, first_rank + place$m % $RANKSu, row$m < end);
 #end
 #repeat t 8
-        let v$t = load_v(subgroupBroadcast(v_start, $tu), column, row + $tu < end);
+#repeat c FOURS
+        let v$t_$c = load_v(subgroupBroadcast(v_start, $tu), column$c, row + $tu < end);
+#end
 #end
 #repeat j RANKS
 #repeat t 8
         let w$t_$j = subgroupBroadcast(loaded[($t * $RANKS + $j) / 32][$j % 4], ($t * $RANKSu + $ju) % 32u / 4u);
-        sums[$j] = fma(vec4<f32>(w$t_$j), v$t, sums[$j]);
+#repeat c FOURS
+        sums$c[$j] = fma(vec4<f32>(w$t_$j), v$t_$c, sums$c[$j]);
+#end
 #end
 #end
     }
 #repeat j RANKS
-    store_partial(chunk, first_rank + $ju, column, sums[$j]);
+#repeat c FOURS
+    store_partial(chunk, first_rank + $ju, column$c, sums$c[$j]);
+#end
 #end
 }

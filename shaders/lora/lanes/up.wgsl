@@ -1,7 +1,7 @@
 // `up` for subgroups of exactly eight lanes whose loads are dear and whose broadcasts are not (software adapters).
 //
-// Workgroup: one subgroup over 32 columns and chunk_rows rows, column tiles fastest. Lane = four columns, with B_t's
-// $RANKS ranks of them in registers. Rows come eight at a time: the lanes share the loads of h, four ranks each, and a
+// Workgroup: one subgroup over $FOURS · 32 columns and chunk_rows rows, column tiles fastest. Lane = $FOURS times four columns,
+// 32 apart, with B_t's $RANKS ranks of them in registers. Rows come eight at a time: the lanes share the loads of h, four ranks each, and a
 // broadcast from a constant lane feeds four products. Loops chunk_rows / 8 times. Rows past the end repeat
 // the last one: they store what it stores.
 
@@ -14,16 +14,19 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let index = flat_group(group, groups);
-    let column_tiles = (params.width + 31u) / 32u;
+    let column_tiles = (params.width + $FOURSu * 32u - 1u) / ($FOURSu * 32u);
     let chunk = index / column_tiles;
-    let column = ((index - chunk * column_tiles) * 8u + lane) * 4u;
+    let first_column = (index - chunk * column_tiles) * $FOURSu * 32u + lane * 4u;
     let first = chunk * params.chunk_rows;
     if first >= params.rows || is_off() {
         return;
     }
     let end = min(first + params.chunk_rows, params.rows);
+#repeat c FOURS
+    let column$c = first_column + $cu * 32u;
 #repeat j RANKS
-    let b$j = load_b($ju, column);
+    let b$j_$c = load_b($ju, column$c);
+#end
 #end
     for (var row = first; row < end; row += 8u) {
         // Lane l: where row l of the eight starts.
@@ -35,17 +38,23 @@ fn main(
 #end
 #repeat t 8
         let start$t = subgroupBroadcast(y_start, $tu);
-        let old$t = load_y(start$t, column);
-        var sums$t = vec4<f32>();
+#repeat c FOURS
+        let old$t_$c = load_y(start$t, column$c);
+        var sums$t_$c = vec4<f32>();
+#end
 #end
 #repeat t 8
 #repeat j RANKS
         let h$t_$j = subgroupBroadcast(loaded[($t * $RANKS + $j) / 32][$j % 4], ($t * $RANKSu + $ju) % 32u / 4u);
-        sums$t = fma(vec4<f32>(h$t_$j), b$j, sums$t);
+#repeat c FOURS
+        sums$t_$c = fma(vec4<f32>(h$t_$j), b$j_$c, sums$t_$c);
+#end
 #end
 #end
 #repeat t 8
-        store_y(start$t, column, injected(old$t, sums$t));
+#repeat c FOURS
+        store_y(start$t, column$c, injected(old$t_$c, sums$t_$c));
+#end
 #end
     }
 }
