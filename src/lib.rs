@@ -17,7 +17,7 @@
 //! | `Y_lm`, seasons, hours, GSD, ids: `e = E(m)` | [`encode`] | `shaders/encode/waves.wgsl`, `harmonics.wgsl` | `tests/gpu/encode/`, `tests/golden.rs` |
 //! | `y = act(x Wᵀ + b)` | [`linear`] | `shaders/linear/rows.wgsl` | `tests/gpu/linear.rs` |
 //! | `g = g∅ + μ v (g(m) − g∅)` | [`gate`] | `shaders/gate/mix.wgsl` | `tests/gpu/gate.rs` |
-//! | `y += λ s ((x Aᵀ) ⊙ g) Bᵀ` | [`lora`] | `shaders/lora/down.wgsl`, `up.wgsl` | `tests/gpu/lora.rs` |
+//! | `y += λ s ((x Aᵀ) ⊙ g) Bᵀ` | [`lora`] | `shaders/lora/down.wgsl`, `gated.wgsl`, `up.wgsl` | `tests/gpu/lora.rs` |
 //! | cross-entropy; `mean w max(0, J − τ)` | [`loss`] | `shaders/loss/` | `tests/gpu/loss.rs` |
 //! | AdamW, ‖g‖ | [`optim`] | `shaders/optim/` | `tests/gpu/optim.rs` |
 //! | `Σ softmax(s q·P)_p P_p` of a region | [`prototypes`] | `shaders/prototypes/attend.wgsl` | `tests/gpu/prototypes.rs` |
