@@ -102,7 +102,9 @@ fn manifest(folders: &[impl AsRef<Path>]) -> Option<PathBuf> {
 }
 
 fn run(radv: &Radv, options: &Options) -> Result<(), String> {
-    let chosen = kernels().into_iter().filter(|kernel| kernel.name.contains(&options.filter));
+    // Kernels with subgroups are for software adapters; an AMD GPU never runs them.
+    let chosen = (kernels().into_iter())
+        .filter(|kernel| kernel.name.contains(&options.filter) && !kernel.uses_subgroups());
     let variants: Vec<_> =
         chosen.flat_map(|kernel| kernel.flags.iter().map(move |flags| (kernel, *flags))).collect();
     if variants.is_empty() {

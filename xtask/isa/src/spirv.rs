@@ -10,7 +10,10 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 pub(crate) fn words(kernel: &Kernel, flags: &[&str], one_buffer: bool) -> Result<Vec<u32>, String> {
     let text = kernel.wgsl(flags, one_buffer).map_err(|error| error.to_string())?;
     let module = naga::front::wgsl::parse_str(&text).map_err(|error| error.emit_to_string(&text))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let capabilities = if kernel.uses_subgroups() { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
         .map_err(|error| error.emit_to_string(&text))?;
     let options = spv::Options {
