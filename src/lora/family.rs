@@ -11,14 +11,12 @@ use bytemuck::{Pod, Zeroable};
 /// Chosen by what the device says of itself, never by the batch, so that a row alone has the bits that it has in any
 /// batch. [`super::LoraDesc::family`] overrides the choice.
 ///
-/// ```
-/// use gtca::lora::{Family, Lora, LoraDesc};
+/// ```no_run
+/// # use gtca::lora::{Family, Lora, LoraDesc};
+/// # fn f(gpu: &gtca::gpu::Gpu) -> Result<(), gtca::Error> {
 /// let desc = LoraDesc { inputs: 768, outputs: 768, family: Some(Family::Threads), ..Default::default() };
-/// # #[cfg(feature = "blocking")]
-/// if let Ok(gpu) = gtca::gpu::Gpu::open_blocking(&Default::default()) {
-///     assert_eq!(Lora::new(&desc)?.family(&gpu)?, Family::Threads);
-/// }
-/// # Ok::<(), gtca::Error>(())
+/// assert_eq!(Lora::new(&desc)?.family(gpu)?, Family::Threads);
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
