@@ -1,12 +1,13 @@
 // The numbers that a plan's waves run on, once for every row: numbers[i, row] = (low word, high word), where the two
 // lowest bits, which no number needs, say known and refused.
 // Waves read them from there: some adapters run every case of a switch, so calendars and logarithms have variants of
-// their own, one a class of sources (PLACE, MAP, CELL, DATE, LENGTH, OTHER), and run once a record, not once a feature.
+// their own, one a class of sources (PLACE, POINT, POINT MAP, POINT CELL, DATE, LENGTH, OTHER), and run once a record, not
+// once a feature; a place's projection and a record's calendar are made once for all numbers of their class.
 //
 // records and given_columns as in encode/forward; each source's code and fields lie in the plan from `numbers_start` on;
 // numbers: [sources, rows] vec2<u32>, contiguous, from the binding's start.
-// One workgroup = one source × 64 rows; one invocation = one number. Loops 32 times at most. Twin: `Source::value` in
-// src/encode/source.rs, bit-equal.
+// One invocation = all sources of the class for one row. Loops 64 times at most, and as often a source. Twin:
+// `Source::value` in src/encode/source.rs, bit-equal.
 
 #import encode/source
 
@@ -26,29 +27,23 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let work = flat_group(group, groups);
-    let tile = work / params.blocks;
-    let index = params.first_block + work - tile * params.blocks;
-    let row = tile * 64u + lane;
+    let row = flat_group(group, groups) * 64u + lane;
     if row >= params.rows {
         return;
     }
-    let source = plan[params.numbers_start + 2u * index];
-    let fields = plan[params.numbers_start + 2u * index + 1u];
     let input = input_of(row);
-    let claimed = record_word(VALID_WORD, input.sample);
+    let basis = basis_of(input.sample);
+    for (var i = 0u; i < params.blocks; i++) {
+        let index = params.first_block + i;
+        let source = plan[params.numbers_start + 2u * index];
+        let number = source_number(source, row, input.token, basis);
+        var refused = number.refused;
 #if DATE
-    var time = load_time(input.sample, claimed & DATE_BITS);
-    time.valid = time.valid & ~impossible_time(time);
-#else
-    let time = TimeFields();
+        // A date's field that the number reads holds an impossible value.
+        let fields = plan[params.numbers_start + 2u * index + 1u];
+        refused = (basis.claimed & fields & DATE_BITS & ~basis.time.valid) != 0u;
 #endif
-    let number = source_number(source, input.sample, row, input.token, claimed, time);
-    var refused = number.refused;
-#if DATE
-    // A date's field that the number reads holds an impossible value.
-    refused = (claimed & fields & DATE_BITS & ~time.valid) != 0u;
-#endif
-    let flags = select(0u, 1u, number.known) | select(0u, 2u, refused);
-    numbers[index * params.rows + row] = vec2<u32>((number.value.x & ~3u) | flags, number.value.y);
+        let flags = select(0u, 1u, number.known) | select(0u, 2u, refused);
+        numbers[index * params.rows + row] = vec2<u32>((number.value.x & ~3u) | flags, number.value.y);
+    }
 }

@@ -1,12 +1,13 @@
 // The numbers that waves run on. Each is a 64-bit integer with 2^bits to its natural unit: 55 for angles in degrees,
 // 64 for turns, 56 for coordinates on a map or in space, else 43; |number| stays below 2¹⁹ natural units. The importing kernel defines
 //     fn given(column: u32, row: u32) -> f32          a column of the second view
-// and sets one of the flags PLACE, MAP, CELL, DATE, LENGTH and OTHER: some adapters run every case of a switch.
+// and sets the flags of one class of sources, PLACE, POINT (POINT MAP, POINT CELL), DATE, LENGTH or OTHER: some adapters run
+// every case of a switch.
 // Twin: src/encode/source.rs, bit-equal.
 
 #import common/log2
 #import common/phase
-#if MAP
+#if POINT
 #import common/projection
 #endif
 #if CELL
@@ -81,31 +82,56 @@ fn token_number(angle: Number, half: i32, strict: bool) -> Number {
     return number;
 }
 
-#if MAP
-// A coordinate of the place on a map or in space, 56 bits to the unit.
-fn map_number(source: u32, claimed: u32, sample: u32) -> Number {
-    let lat = record_words64(LAT_WORD, sample);
-    let lon = record_words64(LON_WORD, sample);
-    let impossible = outside_degrees(LAT_BIT, lat, 90u) | outside_degrees(LON_BIT, lon, 180u);
-    let map = equal_earth(lat, lon);
-    let unit = unit_vector(lat, lon);
-    var value = select(map.zw, map.xy, source == SOURCE_EQUAL_EARTH_X);
-    value = select(value, unit.x, source == SOURCE_UNIT_X);
-    value = select(value, unit.y, source == SOURCE_UNIT_Y);
-    value = select(value, unit.z, source == SOURCE_UNIT_Z);
-    return Number((claimed & ~impossible & PLACE_BITS) == PLACE_BITS, (claimed & impossible) != 0u, value);
+// What a row's numbers of one class are made from, once for all of them.
+struct Basis {
+    sample: u32,
+    claimed: u32,    // the record's validity bits
+    impossible: u32, // POINT: bits of latitude and longitude where their value is
+    time: TimeFields, // DATE: impossible values taken out
+    // POINT, 56 binary digits: the place on the unit sphere; MAP: x and y on the Equal Earth map.
+    x: vec2<u32>,
+    y: vec2<u32>,
+    z: vec2<u32>,
 }
-#endif
 
-#if CELL
-fn s2_cell(level: u32, claimed: u32, sample: u32) -> Number {
+fn basis_of(sample: u32) -> Basis {
+    var basis = Basis();
+    basis.sample = sample;
+    basis.claimed = record_word(VALID_WORD, sample);
+#if DATE
+    basis.time = load_time(sample, basis.claimed & DATE_BITS);
+    basis.time.valid = basis.time.valid & ~impossible_time(basis.time);
+#endif
+#if POINT
     let lat = record_words64(LAT_WORD, sample);
     let lon = record_words64(LON_WORD, sample);
-    let impossible = outside_degrees(LAT_BIT, lat, 90u) | outside_degrees(LON_BIT, lon, 180u);
-    let known = (claimed & ~impossible & PLACE_BITS) == PLACE_BITS;
-    var number = whole_number(known, bitcast<i32>(s2_cell_number(unit_vector(lat, lon), level)));
-    number.refused = (claimed & impossible) != 0u;
-    return number;
+    basis.impossible = outside_degrees(LAT_BIT, lat, 90u) | outside_degrees(LON_BIT, lon, 180u);
+#if MAP
+    let map = equal_earth(lat, lon);
+    basis.x = map.xy;
+    basis.y = map.zw;
+#else
+    let unit = unit_vector(lat, lon);
+    basis.x = unit.x;
+    basis.y = unit.y;
+    basis.z = unit.z;
+#endif
+#endif
+    return basis;
+}
+
+#if POINT
+// A coordinate of the place on the map or in space, or its cell.
+fn point_number(source: u32, basis: Basis) -> Number {
+    let known = (basis.claimed & ~basis.impossible & PLACE_BITS) == PLACE_BITS;
+#if CELL
+    let cell = s2_cell_number(UnitVector(basis.x, basis.y, basis.z), source - SOURCE_S2_CELL);
+    let value = whole_number(known, bitcast<i32>(cell)).value;
+#else
+    let is_x = source == SOURCE_UNIT_X || source == SOURCE_EQUAL_EARTH_X;
+    let value = select(select(basis.y, basis.z, source == SOURCE_UNIT_Z), basis.x, is_x);
+#endif
+    return Number(known, (basis.claimed & basis.impossible) != 0u, value);
 }
 #endif
 
@@ -171,17 +197,17 @@ fn local_month_part(time: TimeFields) -> OptionalInteger {
     return OptionalInteger(true, 365 * (date.month - 1) + 12 * (date.day - 1));
 }
 
-// `claimed`: the record's validity bits; `time`: what it tells of the time, impossible values taken out.
-fn source_number(source: u32, sample: u32, row: u32, token: Token, claimed: u32, time: TimeFields) -> Number {
+fn source_number(source: u32, row: u32, token: Token, basis: Basis) -> Number {
+    let sample = basis.sample;
+    let claimed = basis.claimed;
+    let time = basis.time;
 #if PLACE
     return place_number(source, claimed, sample);
 #else
+#if POINT
+    return point_number(source, basis);
+#else
     switch source {
-#if MAP
-        case SOURCE_EQUAL_EARTH_X, SOURCE_EQUAL_EARTH_Y, SOURCE_UNIT_X, SOURCE_UNIT_Y, SOURCE_UNIT_Z: {
-            return map_number(source, claimed, sample);
-        }
-#endif
 #if DATE
         case SOURCE_YEAR: { return whole_number(has_fields(time, YEAR_BIT), time.year); }
         case SOURCE_DAY_OF_YEAR: {
@@ -245,12 +271,9 @@ fn source_number(source: u32, sample: u32, row: u32, token: Token, claimed: u32,
         case SOURCE_POSITION: { return whole_number(true, i32(token.position)); }
         default: { return given_number(given(source - SOURCE_GIVEN, row)); }
 #else
-#if CELL
-        default: { return s2_cell(source - SOURCE_S2_CELL, claimed, sample); }
-#else
         default: { return Number(false, false, vec2<u32>(0u)); }
 #endif
-#endif
     }
+#endif
 #endif
 }

@@ -1,11 +1,11 @@
 //! Gradients of what is learned: missing vectors, tables, scales, frequencies. Sums over records or tokens, in two stages.
 
-use super::gpu::{ForwardParams, Run, number_bytes, number_chunks, number_words};
+use super::gpu::{ForwardParams, MAX_NUMBER_BYTES, Run, number_bytes, number_words};
 use super::{Block, Encoder, Layout, OP, TokenGrid};
 use crate::Error;
 use crate::gpu::reduce::{Chunks, sum_chunks};
 use crate::gpu::{
-    Access, Binding, Bound, Dispatch, Dtype, Kernel, Mode, Recorder, Rows, View, check_overlap,
+    Access, Binding, Bound, Dispatch, Dtype, Kernel, Mode, Recorder, Room, Rows, View, check_overlap,
 };
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
@@ -251,8 +251,8 @@ impl<'a> Sum<'a> {
     ) -> Result<Vec<Range<u32>>, Error> {
         let mut views = vec![self.de.1];
         views.extend(self.given);
-        let ranges = recorder.gpu().row_chunks(OP, &views, cut.unit())?;
-        Ok(number_chunks(&encoder.plan, ranges, cut.unit()))
+        let room = Room { row_bytes: number_bytes(&encoder.plan, 1), limit: MAX_NUMBER_BYTES };
+        recorder.gpu().row_chunks_within(OP, &views, cut.unit(), room)
     }
 
     /// A run of rows; `e` and `status` say what the kernel makes of them.

@@ -4,7 +4,7 @@ use super::source::Class;
 use super::waves::Kind;
 use super::{AddToTokens, Axis, Encoder, Forward, OP, Plan, TokenGrid, backward, halves, harmonics, input};
 use crate::Error;
-use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Rows, View};
+use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Room, Rows, View};
 use crate::records::RECORD_WORDS;
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
@@ -26,19 +26,21 @@ static NUMBERS: Kernel = Kernel {
     params_bytes: size_of::<ForwardParams>(),
     flags: &[
         &["PLACE"],
-        &["MAP"],
-        &["CELL"],
+        &["POINT"],
+        &["POINT", "MAP"],
+        &["POINT", "CELL"],
         &["DATE"],
         &["LENGTH"],
         &["OTHER"],
         &["PLACE", "TOKENS"],
-        &["MAP", "TOKENS"],
-        &["CELL", "TOKENS"],
+        &["POINT", "TOKENS"],
+        &["POINT", "MAP", "TOKENS"],
+        &["POINT", "CELL", "TOKENS"],
         &["DATE", "TOKENS"],
         &["LENGTH", "TOKENS"],
         &["OTHER", "TOKENS"],
     ],
-    loop_bound: "32",
+    loop_bound: "64, and 64 a source of the class",
     when: "the numbers that waves run on, once a row and class of sources",
 };
 
@@ -92,7 +94,7 @@ pub(crate) const KERNELS: &[&Kernel] = &[
 ];
 
 /// Scratch for the numbers of waves, and for spherical harmonics of tokens: so much stays in most caches.
-const MAX_NUMBER_BYTES: u64 = 16 << 20;
+pub(super) const MAX_NUMBER_BYTES: u64 = 16 << 20;
 /// Rows are cut into so many workgroups before an invocation takes more than one.
 const MIN_TILES: u32 = 512;
 
@@ -180,20 +182,20 @@ impl<'a> Run<'a> {
         let records = self.records.bind(alignment);
         // Where no further columns are given, none are read.
         let given = self.given.map_or(records, |given| given.bind(alignment));
-        for (class, flag) in Class::ALL {
+        for (class, flags) in Class::ALL {
             let sources = encoder.plan.numbers();
             let first = sources.partition_point(|source| source.class() < class) as u32;
             let last = sources.partition_point(|source| source.class() <= class) as u32;
             let params = self.params(encoder, recorder, &(first..last), 1);
-            let flags = [flag, "TOKENS"];
+            let flags = if self.grid.is_some() { [flags, &["TOKENS"]].concat() } else { flags.to_vec() };
             recorder.dispatch(&Dispatch {
                 kernel: &NUMBERS,
-                flags: if self.grid.is_some() { &flags } else { &flags[..1] },
+                flags: &flags,
                 params: bytemuck::bytes_of(&params),
                 knobs: &[],
                 storage: &[records, encoder.words().bind(alignment), given, numbers],
-                groups: u64::from(self.rows.div_ceil(64)) * u64::from(last - first),
-                iterations: 64,
+                groups: if first < last { self.rows.div_ceil(64).into() } else { 0 },
+                iterations: 64 * u64::from(1 + last - first),
             })?;
         }
         Ok(())
@@ -350,25 +352,6 @@ pub(super) fn number_bytes(plan: &Plan, rows: u32) -> u64 {
     4 * u64::from(number_words(plan, rows))
 }
 
-/// Cuts runs of rows so that their waves' numbers fit [`MAX_NUMBER_BYTES`], at multiples of `multiple` rows.
-pub(super) fn number_chunks(plan: &Plan, ranges: Vec<Range<u32>>, multiple: u32) -> Vec<Range<u32>> {
-    chunks_of(number_bytes(plan, multiple), ranges, multiple)
-}
-
-/// Cuts runs of rows at multiples of `multiple` rows, for which `bytes` are made, so that these fit [`MAX_NUMBER_BYTES`].
-fn chunks_of(bytes: u64, ranges: Vec<Range<u32>>, multiple: u32) -> Vec<Range<u32>> {
-    cut(ranges, bytes / u64::from(multiple), MAX_NUMBER_BYTES, multiple)
-}
-
-/// Cuts runs of rows so that rows of so many bytes fit a limit, at multiples of `multiple` rows.
-pub(super) fn cut(ranges: Vec<Range<u32>>, row_bytes: u64, limit: u64, multiple: u32) -> Vec<Range<u32>> {
-    let fit = (limit / (row_bytes * u64::from(multiple))).clamp(1, 1 << 24) as u32 * multiple;
-    let cut = |range: Range<u32>| {
-        range.clone().step_by(fit as usize).map(move |from| from..range.end.min(from + fit))
-    };
-    ranges.into_iter().flat_map(cut).collect()
-}
-
 pub(super) fn forward(
     encoder: &Encoder,
     recorder: &mut Recorder<'_>,
@@ -380,8 +363,8 @@ pub(super) fn forward(
     let status = args.status.unwrap_or(uncounted.vector(blocks)).bind(alignment);
     let mut views = vec![args.e];
     views.extend(args.given);
-    let ranges = recorder.gpu().row_chunks(OP, &views, 1)?;
-    for range in number_chunks(&encoder.plan, ranges, 1) {
+    let numbers = Room { row_bytes: number_bytes(&encoder.plan, 1), limit: MAX_NUMBER_BYTES };
+    for range in recorder.gpu().row_chunks_within(OP, &views, 1, numbers)? {
         let e = args.e.slice_rows(range.start, range.end);
         let run = Run {
             records: args.records.columns(range.start, range.end - range.start),
@@ -413,10 +396,10 @@ pub(super) fn add_to_tokens(
     let mut views = vec![args.tokens];
     views.extend(args.given);
     // Whole samples, so that a row's number tells its token.
-    let ranges = recorder.gpu().row_chunks(OP, &views, tokens)?;
-    let bytes =
-        number_bytes(&encoder.plan, tokens) + u64::from(a_sample) * harmonics::record_bytes(&encoder.plan);
-    for range in chunks_of(bytes, ranges, tokens) {
+    let records = u64::from(a_sample) * harmonics::record_bytes(&encoder.plan);
+    let row_bytes = number_bytes(&encoder.plan, 1) + records.div_ceil(tokens.max(1).into());
+    let room = Room { row_bytes, limit: MAX_NUMBER_BYTES };
+    for range in recorder.gpu().row_chunks_within(OP, &views, tokens, room)? {
         let [first, last] = [range.start, range.end].map(|row| row / tokens);
         let samples = last - first;
         let part = |view| sample_range(view, first, last);

@@ -1,9 +1,9 @@
 //! Outputs of f16 and bf16: rows are encoded as f32 in scratch, a bounded run at a time, and rounded once into the view.
 
-use super::gpu::{cut, sample_range};
+use super::gpu::sample_range;
 use super::{AddToTokens, Encoder, Forward, OP, gpu};
 use crate::Error;
-use crate::gpu::{Binding, Bound, Dispatch, Dtype, Kernel, Recorder, Rows, Scratch, View, lcm};
+use crate::gpu::{Binding, Bound, Dispatch, Dtype, Kernel, Recorder, Room, Rows, Scratch, View};
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 
@@ -80,10 +80,9 @@ fn runs(
     multiple: u32,
     width: u32,
 ) -> Result<(Vec<Range<u32>>, Scratch), Error> {
-    let ranges = recorder.gpu().row_chunks(OP, views, multiple)?;
-    let grain = views.iter().fold(multiple.into(), |grain, view| lcm(grain, view.row_grain().max(1).into()));
     let row_bytes = 4 * u64::from(width.next_multiple_of(4));
-    let ranges = cut(ranges, row_bytes, MAX_VALUE_BYTES, grain as u32);
+    let room = Room { row_bytes, limit: MAX_VALUE_BYTES };
+    let ranges = recorder.gpu().row_chunks_within(OP, views, multiple, room)?;
     let longest = ranges.iter().map(|range| range.end - range.start).max().unwrap_or(0);
     Ok((ranges, recorder.scratch(OP, u64::from(longest) * row_bytes)?))
 }

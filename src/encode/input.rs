@@ -1,6 +1,6 @@
 //! Gradient of what records hold (place, time, ground sample distance), for those who optimise it.
 
-use super::gpu::{ForwardParams, Run, number_bytes, number_chunks, number_words};
+use super::gpu::{ForwardParams, MAX_NUMBER_BYTES, Run, number_bytes, number_words};
 use super::scheme::Sample;
 use super::{Encoder, OP, Source, harmonics};
 use crate::Error;
@@ -9,7 +9,7 @@ use crate::common::fixed64::f32_from_i64;
 use crate::common::geodesy::polar;
 use crate::common::phase::{sincos_turns, turns_from_degrees};
 use crate::common::season::{derived_day_of_year, year_phase};
-use crate::gpu::{Access, Binding, Dispatch, Dtype, Kernel, Mode, Recorder, View, check_overlap};
+use crate::gpu::{Access, Binding, Dispatch, Dtype, Kernel, Mode, Recorder, Room, View, check_overlap};
 use crate::records::Field;
 
 pub(super) static NUMBER_GRADIENT: Kernel = Kernel {
@@ -125,8 +125,8 @@ fn record(encoder: &Encoder, recorder: &mut Recorder<'_>, args: &InputGradient<'
     let alignment = recorder.gpu().alignment();
     let mut views = vec![args.de, args.dinput];
     views.extend(args.given);
-    let ranges = recorder.gpu().row_chunks(OP, &views, 1)?;
-    for range in number_chunks(&encoder.plan, ranges, 1) {
+    let room = Room { row_bytes: number_bytes(&encoder.plan, 1), limit: MAX_NUMBER_BYTES };
+    for range in recorder.gpu().row_chunks_within(OP, &views, 1, room)? {
         let rows = range.end - range.start;
         let numbers = recorder.scratch(OP, number_bytes(&encoder.plan, rows))?;
         let numbers = numbers.vector(number_words(&encoder.plan, rows)).bind(alignment);

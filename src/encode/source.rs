@@ -104,10 +104,11 @@ pub(super) struct Token {
     pub channel: u32,
 }
 
-/// Sources that one variant of a kernel makes, and its flag.
+/// Sources that one variant of a kernel makes from what they share, and its flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
     Place,
+    Unit,
     Map,
     Cell,
     Date,
@@ -116,13 +117,14 @@ pub(super) enum Class {
 }
 
 impl Class {
-    pub(super) const ALL: [(Self, &'static str); 6] = [
-        (Self::Place, "PLACE"),
-        (Self::Map, "MAP"),
-        (Self::Cell, "CELL"),
-        (Self::Date, "DATE"),
-        (Self::Length, "LENGTH"),
-        (Self::Other, "OTHER"),
+    pub(super) const ALL: [(Self, &'static [&'static str]); 7] = [
+        (Self::Place, &["PLACE"]),
+        (Self::Unit, &["POINT"]),
+        (Self::Map, &["POINT", "MAP"]),
+        (Self::Cell, &["POINT", "CELL"]),
+        (Self::Date, &["DATE"]),
+        (Self::Length, &["LENGTH"]),
+        (Self::Other, &["OTHER"]),
     ];
 }
 
@@ -215,7 +217,8 @@ impl Source {
         match self {
             S::LatDeg | S::LonDeg | S::LatTurns | S::LonTurns => Class::Place,
             S::LatToken | S::LonToken | S::LatTokenStrict | S::LonTokenStrict => Class::Place,
-            S::EqualEarthX | S::EqualEarthY | S::UnitX | S::UnitY | S::UnitZ => Class::Map,
+            S::UnitX | S::UnitY | S::UnitZ => Class::Unit,
+            S::EqualEarthX | S::EqualEarthY => Class::Map,
             S::S2Cell(_) => Class::Cell,
             S::Octaves | S::GsdM | S::WavelengthUm | S::GsdColumn | S::GsdRow => Class::Length,
             S::Column | S::Row | S::Frame | S::Channel | S::Position | S::Given(_) => Class::Other,

@@ -58,6 +58,7 @@ pub const FLAGS: &[&str] = &[
     "PAIRS",
     "PER_ROW",
     "PLACE",
+    "POINT",
     "RANKS=4",
     "RANKS=8",
     "RANKS=16",

@@ -175,6 +175,17 @@ impl Gpu {
         views: &[View<'_>],
         multiple: u32,
     ) -> Result<Vec<Range<u32>>, Error> {
+        self.row_chunks_within(op, views, multiple, Room { row_bytes: 0, limit: u64::MAX })
+    }
+
+    /// As [`Self::row_chunks`]; and what is made for the rows of a cut fits its room, or is of the fewest rows possible.
+    pub(crate) fn row_chunks_within(
+        &self,
+        op: &'static str,
+        views: &[View<'_>],
+        multiple: u32,
+        room: Room,
+    ) -> Result<Vec<Range<u32>>, Error> {
         let rows = views.iter().map(View::rows).max().unwrap_or(0) as u32;
         let limit = self.largest_view();
         let mut step = u64::from(rows).max(1);
@@ -186,6 +197,7 @@ impl Gpu {
             step = step.min(limit / share);
             grain = lcm(grain, u64::from(view.row_grain().max(1)));
         }
+        step = step.min((room.limit / room.row_bytes.max(1)).max(grain));
         if step < u64::from(rows) {
             step = step / grain * grain;
         }
@@ -197,8 +209,17 @@ impl Gpu {
     }
 }
 
+/// Scratch that grows with the rows of one cut.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    /// Bytes of each row.
+    pub row_bytes: u64,
+    /// Bytes in all.
+    pub limit: u64,
+}
+
 /// The least common multiple.
-pub(crate) fn lcm(a: u64, b: u64) -> u64 {
+fn lcm(a: u64, b: u64) -> u64 {
     let (mut x, mut y) = (a, b);
     while y != 0 {
         (x, y) = (y, x % y);

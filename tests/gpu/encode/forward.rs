@@ -1,7 +1,8 @@
 //! Features: kernel, twin and f64.
 
 use super::*;
-use gtca::encode::twin;
+use gtca::encode::{Source, Waves, twin};
+use gtca::gpu::{Dtype, View};
 
 /// 1e-6; for the two linear features, whose magnitude is not bounded, half an f32 step where that is more.
 fn bounds(expected: &[f64]) -> Vec<f64> {
@@ -183,6 +184,56 @@ fn a_batch_larger_than_a_binding_is_cut_without_a_trace() {
 }
 
 #[test]
+fn unevenly_spaced_samples_stay_whole_where_scratch_ends() {
+    let Some(gpu) = gpu() else { return };
+    // 96 bytes of numbers a row: 16 MiB hold 174,762 rows, no whole number of samples.
+    let sources = [
+        Source::LatDeg,
+        Source::LonDeg,
+        Source::LatTurns,
+        Source::LonTurns,
+        Source::UnitX,
+        Source::UnitY,
+        Source::UnitZ,
+        Source::Year,
+        Source::DayOfYear,
+        Source::Hour,
+        Source::GsdM,
+        Source::SeasonTurns,
+    ];
+    let waves = sources.iter().fold(Waves::new(), |waves, source| waves.linear(*source, 1.0, 0.0));
+    let plan = Plan::new(&[Block::Waves { name: "numbers", waves, validity: false }]).unwrap();
+    let (samples, tokens, width) = (25, 8_000, plan.width());
+    let few = records(8_000, 3);
+    let all: Vec<_> = (0..samples).flat_map(|_| few.iter().copied()).collect();
+    let batch = Batch::of(plan, &all);
+    let words = gpu.upload("records", batch.records.words());
+    let arena = gpu.zeros("arena", 4);
+    let gap = 5;
+    let stride = tokens * width + gap;
+    let buffer = gpu.zeros("e", u64::from(samples * stride) * 4);
+    let e = View::tokens(&buffer, [samples, tokens, width]).strided(stride, width);
+    let args = Forward {
+        records: View::matrix(&words, RECORD_WORDS, samples * tokens).of(Dtype::U32),
+        arena: View::vector(&arena, 0),
+        given: None,
+        e,
+        status: None,
+    };
+    let encoder = Encoder::new(gpu, batch.plan.clone());
+    gpu.run(|recorder| encoder.forward(recorder, &args)).unwrap();
+    let got = pollster::block_on(gpu.read_f32(&View::vector(&buffer, samples * stride))).unwrap();
+    let first = &got[..(tokens * width) as usize];
+    let expected = twin::forward(&batch.plan, &Records::from_records(&few).unwrap(), &[], &[]);
+    assert_near("the first sample", first, &wide(&expected), 3e-7);
+    for sample in got.chunks_exact(stride as usize) {
+        let (values, rest) = sample.split_at((tokens * width) as usize);
+        assert_same_bits("a later sample", values, first);
+        assert_same_bits("the gap", rest, &[0.0; 5]);
+    }
+}
+
+#[test]
 fn bad_arguments_are_refused_by_name() {
     let Some(gpu) = gpu() else { return };
     let batch = Batch::of(every_block(), &records(2, 1));
@@ -199,7 +250,7 @@ fn bad_arguments_are_refused_by_name() {
     assert!(message(Forward { arena: t.view(arena).columns(0, 3), ..good }).contains("`arena`"));
     assert!(message(Forward { e: t.view(e).columns(1, 3), ..good }).contains("`e`"));
     assert!(message(Forward { status: Some(t.view(arena).columns(0, 10)), ..good }).contains("`status`"));
-    let into_arena = t.view(arena).columns(0, 10).of(gtca::gpu::Dtype::U32);
+    let into_arena = t.view(arena).columns(0, 10).of(Dtype::U32);
     assert!(message(Forward { status: Some(into_arena), ..good }).contains("overlap"));
     let clay = Encoder::new(gpu, Plan::new(&[Block::ClayScalars { validity: false }]).unwrap());
     let args = Backward {
