@@ -2,41 +2,33 @@
 // back. Subnormals are kept, overflow gives infinity, NaN stays NaN.
 // Twins: src/common/pack.rs, bit-equal.
 
-// The sixteen bits of the nearest half.
+// The sixteen bits of the nearest half. All cases are made and one is chosen: some adapters run every branch anyway, and
+// SwiftShader takes long to compile them.
 fn f16_bits(x: f32) -> u32 {
     let bits = bitcast<u32>(x);
-    let sign = (bits >> 16u) & 0x8000u;
     let magnitude = bits & 0x7fffffffu;
-    if magnitude > 0x7f800000u {
-        return sign | 0x7e00u | ((magnitude >> 13u) & 0x3ffu);
-    }
-    if magnitude >= 0x47800000u { // 2¹⁶
-        return sign | 0x7c00u;
-    }
-    if magnitude < 0x38800000u { // 2⁻¹⁴: a subnormal half, in units of 2⁻²⁴
-        let shift = min(126u - (magnitude >> 23u), 25u);
-        let mantissa = (magnitude & 0x7fffffu) | 0x800000u;
-        let kept = mantissa >> shift;
-        let rest = mantissa - (kept << shift);
-        let half = 1u << (shift - 1u);
-        return sign | (kept + select(0u, 1u, rest > half || (rest == half && (kept & 1u) == 1u)));
-    }
     // A carry out of the mantissa raises the exponent, up to infinity.
-    let rounded = magnitude + 0xfffu + ((magnitude >> 13u) & 1u);
-    return sign | ((rounded - 0x38000000u) >> 13u);
+    let normal = (magnitude + 0xfffu + ((magnitude >> 13u) & 1u) - 0x38000000u) >> 13u;
+    // Below 2⁻¹⁴ a half is subnormal, in units of 2⁻²⁴. Larger numbers get some shift too, and are not chosen.
+    let shift = clamp(126u - (magnitude >> 23u), 1u, 25u);
+    let mantissa = (magnitude & 0x7fffffu) | 0x800000u;
+    let kept = mantissa >> shift;
+    let rest = mantissa - (kept << shift);
+    let half = 1u << (shift - 1u);
+    let subnormal = kept + select(0u, 1u, rest > half || (rest == half && (kept & 1u) == 1u));
+    var nearest = select(subnormal, normal, magnitude >= 0x38800000u);
+    nearest = select(nearest, 0x7c00u, magnitude >= 0x47800000u); // 2¹⁶
+    nearest = select(nearest, 0x7e00u | ((magnitude >> 13u) & 0x3ffu), magnitude > 0x7f800000u);
+    return ((bits >> 16u) & 0x8000u) | nearest;
 }
 
 fn f32_from_f16(bits: u32) -> f32 {
-    let sign = (bits & 0x8000u) << 16u;
     let exponent = (bits >> 10u) & 0x1fu;
     let mantissa = bits & 0x3ffu;
-    var magnitude = ((exponent + 112u) << 23u) | (mantissa << 13u);
-    if exponent == 31u {
-        magnitude = 0x7f800000u | (mantissa << 13u);
-    } else if exponent == 0u {
-        magnitude = bitcast<u32>(f32(mantissa) * 5.9604644775390625e-8); // 2⁻²⁴; exact
-    }
-    return bitcast<f32>(sign | magnitude);
+    let normal = ((exponent + 112u) << 23u) | (mantissa << 13u);
+    let subnormal = bitcast<u32>(f32(mantissa) * 5.9604644775390625e-8); // 2⁻²⁴; exact
+    let magnitude = select(select(normal, subnormal, exponent == 0u), 0x7f800000u | (mantissa << 13u), exponent == 31u);
+    return bitcast<f32>(((bits & 0x8000u) << 16u) | magnitude);
 }
 
 // The sixteen bits of the nearest bfloat16.

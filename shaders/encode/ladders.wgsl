@@ -97,15 +97,15 @@ struct Target {
 }
 
 #if SCALAR
-// Waves past the last of a unit are not there.
+// Waves past the last of a unit repeat its frequency: they put its value once more, or leave the token as it is. No branch:
+// SwiftShader takes minutes to compile thirty-two of them.
 fn store(at: u32, j: u32, to: Target, value: f32) {
+    let place = at + min(j, to.last) * to.step;
 #if TOKENS
-    if j <= to.last {
-        e[at + j * to.step] += value;
-    }
+    let token = e[place];
+    e[place] = select(token, token + value, j <= to.last);
 #else
-    // The last one's value is put once more, and then as it should be: waves past the last repeat its frequency.
-    e[at + min(j, to.last) * to.step] = value;
+    e[place] = value;
 #endif
 }
 
