@@ -101,7 +101,9 @@ fn declared_fields(kernel: &Kernel) -> Vec<(String, usize)> {
     let size = |kind: &str| match kind {
         "u32" | "i32" | "f32" => 4,
         "Axis" => 8,
-        "Rows" | "GateRows" => 16,
+        "Rows" => 16,
+        "GateRows" => 32,
+        "Route" => 48,
         kind => panic!("{}: unknown type {kind}", kernel.name),
     };
     let mut offset = 0;

@@ -1,9 +1,10 @@
 // First stage of dλ: partial[chunk] = Σ_{row in chunk} Σ_j (u[row, j] · g[sample, j]) · h[row, j].
-// GATE multiplies by the sample's gate; without it g = 1. Never divides by λ.
+// GATE multiplies by the row's gate; without it g = 1. ROUTED multiplies each row by its adapter's s, and leaves out rows
+// without one. Never divides by λ.
 //
-// u, h: [rows, rank]; gate: per sample, [rank] or one (bound to u without GATE); partial: [chunks].
+// u, h: [rows, rank]; gate: per sample or per row, [rank] or one (bound to u without GATE); partial: [chunks].
 // One invocation per chunk of rows; loops chunk_rows × rank, ranks fastest, upwards, with fma. Chunks count from row 0
-// of the batch. The second stage, reduce/sum_chunks, multiplies by s. Twin: `dlambda` in src/lora/twin.rs.
+// of the batch. The second stage, reduce/sum_chunks, multiplies by s without ROUTED. Twin: `dlambda` in src/lora/twin.rs.
 
 #import common/view
 #import lora/gates
@@ -16,10 +17,10 @@ struct Params {
     rank: u32,
     partial_start: u32,
     chunk_rows: u32,
-    first_row: u32, // of this dispatch, counted from the first bound sample's first row
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
+    first_row: u32, // of this dispatch, counted from the first bound gate's first row
+    samples: u32,  // where `routes` has each row's sample
+    adapters: u32, // and each sample's adapter
+    pad: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,6 +28,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> h: array<f32>;
 @group(0) @binding(3) var<storage, read> gate: array<f32>;
 @group(0) @binding(4) var<storage, read_write> partials: array<f32>;
+#if ROUTED
+@group(0) @binding(5) var<storage, read> routes: array<u32>;
+@group(0) @binding(6) var<storage, read> entries: array<vec4<u32>>;
+#endif
 
 @compute @workgroup_size(64)
 fn main(
@@ -45,13 +50,26 @@ fn main(
         let u_at = row_start(params.u, row);
         let h_at = row_start(params.h, row);
         let gate_at = gate_start(params.gates, params.first_row + row);
-        for (var j = 0u; j < params.rank; j++) {
+#if ROUTED
+        let entry = entries[routes[params.adapters + routes[params.samples + row]]];
+        let rank = entry.x;
+        var of_row = 0.0;
+#else
+        let rank = params.rank;
+#endif
+        for (var j = 0u; j < rank; j++) {
             var gated = u[u_at + j];
 #if GATE
             gated *= gate[gate_at + j * params.gates.rank_stride];
 #endif
+#if ROUTED
+            of_row = fma(gated, h[h_at + j], of_row);
+        }
+        sum = fma(bitcast<f32>(entry.y), of_row, sum);
+#else
             sum = fma(gated, h[h_at + j], sum);
         }
+#endif
     }
     partials[params.partial_start + chunk] = sum;
 }

@@ -2,11 +2,13 @@
 // The backward's u = dy · B is the same with b_t in place of A.
 //
 // x: [rows, inputs]; a: [rank, inputs]; h: [rows, rank]. VEC4: all start and step by multiples of four elements, and
-// widths are multiples of the family's step. Columns past the end count as 0; ranks past the end are not stored.
+// widths are multiples of the family's step. Columns past the end count as 0; ranks past the end are not stored. ROUTED:
+// every tile has an adapter of its own, and `rank` is the largest among them.
 // The order of every sum depends on the family and `inputs` alone: a row alone gives the same bits.
 // Twin: `down` in src/lora/twin.rs.
 
 #import common/view
+#import lora/tile
 #import lora/four
 
 struct Params {
@@ -15,11 +17,12 @@ struct Params {
     rows: u32,
     rank: u32,
     inputs: u32,
-    a_start: u32,
-    a_stride: u32,
+    start: u32, // of A
+    stride: u32,
+    scale: f32,
     pad0: u32,
     pad1: u32,
-    pad2: u32,
+    route: Route,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -31,6 +34,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> a: array<f32>;
 @group(0) @binding(3) var<storage, read_write> h: array<f32>;
+#endif
+#if ROUTED
+@group(0) @binding(4) var<storage, read> routes: array<u32>;
+@group(0) @binding(5) var<storage, read> entries: array<vec4<u32>>;
 #endif
 
 // Columns k to k + 3 of the row of x that starts at `start`; under VEC4 they are there.
@@ -49,8 +56,8 @@ fn load_x(start: u32, k: u32) -> vec4<f32> {
 }
 
 // Where a row of A starts; ranks past the end repeat the last one.
-fn a_row(rank: u32) -> u32 {
-    return params.a_start + min(rank, params.rank - 1u) * params.a_stride;
+fn a_row(tile: Tile, rank: u32) -> u32 {
+    return tile.start + min(rank, tile.rank - 1u) * params.stride;
 }
 
 // Columns k to k + 3 of the row of A that starts at `start`; under VEC4 they are there.
@@ -68,10 +75,15 @@ fn load_a(start: u32, k: u32) -> vec4<f32> {
 #endif
 }
 
-// Ranks `rank` to `rank + 3` of a row.
-fn store_h(row: u32, rank: u32, four: vec4<f32>) {
-    let at = row_start(params.h, row) + rank;
-    let count = select(0u, places(rank, params.rank), row < params.rows);
+// Ranks `rank` to `rank + 3` of the row at a place; those that its adapter lacks are 0.
+fn store_h(tile: Tile, place: u32, rank: u32, sums: vec4<f32>) {
+    let at = row_start(params.h, row_at(tile, place)) + rank;
+    let count = select(0u, places(rank, params.rank), place < tile.end);
+#if ROUTED
+    let four = select(vec4<f32>(), sums, vec4<u32>(rank) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(tile.rank));
+#else
+    let four = sums;
+#endif
 #if VEC4
     if 0u < count { h[at >> 2u] = four; }
 #else

@@ -1,7 +1,7 @@
 // gated[row, j] = h[row, j] · g[sample, j]: the only kernel that reads gates forward, so that the maps know nothing of
 // them. The backward's u ⊙ g is the same.
 //
-// h, gated: [rows, rank]; gate: per sample, [rank] or one. One invocation per four ranks; no loop. A row's result depends
+// h, gated: [rows, rank]; gate: per sample or per row, [rank] or one. ROUTED: rows find their sample in `routes`. One invocation per four ranks; no loop. A row's result depends
 // on no other row. Twin: `gated` in src/lora/twin.rs.
 
 #import common/view
@@ -14,7 +14,7 @@ struct Params {
     gates: GateRows,
     rows: u32,
     rank: u32,
-    first_row: u32, // of this dispatch, counted from the first bound sample's first row
+    first_row: u32, // of this dispatch, counted from the first bound gate's first row
     pad: u32,
 }
 
@@ -22,6 +22,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> h: array<f32>;
 @group(0) @binding(2) var<storage, read> gate: array<f32>;
 @group(0) @binding(3) var<storage, read_write> gated: array<f32>;
+#if ROUTED
+@group(0) @binding(4) var<storage, read> routes: array<u32>;
+#endif
 
 fn put(source: u32, gate_at: u32, to: u32, j: u32) {
     gated[to + j] = h[source + j] * gate[gate_at + j * params.gates.rank_stride];

@@ -4,9 +4,11 @@
 // w: [rows, rank]; v: [rows, width]; partial: [chunks, rank, width], contiguous. VEC4: all start and step by multiples of
 // four elements, and widths are such. Ranks and columns past the end count as 0 and are not stored.
 // Every family sums over the rows of a chunk upwards with fma. Chunks count from row 0 of the batch, and their size
-// depends on family and shape. The second stage, reduce/sum_chunks, multiplies by λ. Twin: `outer` in src/lora/twin.rs.
+// depends on family and shape. The second stage, reduce/sum_chunks, multiplies by λ. ROUTED: chunks count from each
+// adapter's first row, and lora/sum_parts is the second stage. Twin: `outer` in src/lora/twin.rs.
 
 #import common/view
+#import lora/tile
 #import lora/four
 
 struct Params {
@@ -18,8 +20,9 @@ struct Params {
     partial_start: u32,
     chunk_rows: u32,
     scale: f32,
+    start: u32, // unused: the matrix is read in the second stage
     pad0: u32,
-    pad1: u32,
+    route: Route,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,14 +35,18 @@ struct Params {
 @group(0) @binding(2) var<storage, read> v: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 #endif
+#if ROUTED
+@group(0) @binding(4) var<storage, read> routes: array<u32>;
+@group(0) @binding(5) var<storage, read> entries: array<vec4<u32>>;
+#endif
 
 // Ranks `rank` to `rank + 3` of the row of w that starts at `start`; zeros unless `wanted`.
-fn load_w(start: u32, rank: u32, wanted: bool) -> vec4<f32> {
-    let inside = wanted && rank < params.rank;
+fn load_w(tile: Tile, start: u32, rank: u32, wanted: bool) -> vec4<f32> {
+    let inside = wanted && rank < tile.rank;
 #if VEC4
     return select(vec4<f32>(), w[select(start, start + rank, inside) >> 2u], inside);
 #else
-    let count = select(0u, places(rank, params.rank), inside);
+    let count = select(0u, places(rank, tile.rank), inside);
     var four = vec4<f32>();
     if 0u < count { four.x = w[start + rank]; }
     if 1u < count { four.y = w[start + rank + 1u]; }
@@ -65,10 +72,10 @@ fn load_v(start: u32, column: u32, wanted: bool) -> vec4<f32> {
 #endif
 }
 
-fn store_partial(chunk: u32, rank: u32, column: u32, sums: vec4<f32>) {
-    let four = params.scale * sums;
+fn store_partial(tile: Tile, chunk: u32, rank: u32, column: u32, sums: vec4<f32>) {
+    let four = tile.scale * sums;
     let at = params.partial_start + (chunk * params.rank + rank) * params.width + column;
-    let count = select(0u, places(column, params.width), rank < params.rank);
+    let count = select(0u, places(column, params.width), rank < tile.rank);
 #if VEC4
     if 0u < count { partials[at >> 2u] = four; }
 #else

@@ -41,6 +41,7 @@ pub struct Kernel {
 pub const FLAGS: &[&str] = &[
     "ACCUMULATE",
     "BACKWARD",
+    "BANK",
     "BF16",
     "BIAS",
     "BOTH",
@@ -64,6 +65,7 @@ pub const FLAGS: &[&str] = &[
     "RANKS=16",
     "RANKS=32",
     "RANKS=64",
+    "ROUTED",
     "ROW_MU",
     "SCALAR",
     "TOKENS",

@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 /// Rows summed by one invocation in the first stage, unless the partials would grow too large.
 pub(crate) const CHUNK: u32 = 256;
 /// Partials stay below this, so that they fit one binding on every adapter.
-const MAX_PARTIAL_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_PARTIAL_BYTES: u64 = 64 << 20;
 
 /// How a sum over rows is cut; a function of the shape alone, so that the order of the sum is too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -67,6 +67,8 @@ const IMPORTS: &[(&str, &str)] = files![
     "lora/four",
     "lora/gates",
     "lora/outer",
+    "lora/route",
+    "lora/tile",
     "lora/up",
     "perturb/grid",
     "perturb/shift",

@@ -336,6 +336,13 @@ pub(crate) struct Bound<'a> {
     pub rows: Rows,
 }
 
+impl<'a> Bound<'a> {
+    /// A buffer of our own.
+    pub(crate) fn whole(buffer: &'a wgpu::Buffer) -> Self {
+        Self { buffer, offset: 0, size: buffer.size(), rows: Rows::default() }
+    }
+}
+
 impl<'a> View<'a> {
     /// Aligns the binding down to the device's storage alignment.
     pub(crate) fn bind(&self, alignment: u32) -> Bound<'a> {

@@ -1,6 +1,8 @@
 //! Three structures of the same maps, one of which fits the device.
 
 use super::OP;
+use super::gpu::{ROUTED, routed};
+use super::routing::Route;
 use crate::Error;
 use crate::gpu::{Binding, Gpu, Kernel, Rows};
 use bytemuck::{Pod, Zeroable};
@@ -78,15 +80,27 @@ impl Family {
     /// How a kernel of this family is cut.
     pub(super) fn down(self, rank: u32) -> Plan {
         match self {
-            Self::Lanes => {
-                Plan { kernel: &LANES_DOWN, ranks: class(rank, 64), rows: 32, columns: 16, lanes: 1 }
-            }
-            Self::Shared => {
-                Plan { kernel: &SHARED_DOWN, ranks: class(rank, 16), rows: 32, columns: 4, lanes: 1 }
-            }
-            Self::Threads => {
-                Plan { kernel: &THREADS_DOWN, ranks: class(rank, 8), rows: 8, columns: 4, lanes: 64 }
-            }
+            Self::Lanes => Plan {
+                kernels: [&LANES_DOWN, &ROUTED_LANES_DOWN],
+                ranks: class(rank, 64),
+                rows: 32,
+                columns: 16,
+                lanes: 1,
+            },
+            Self::Shared => Plan {
+                kernels: [&SHARED_DOWN, &ROUTED_SHARED_DOWN],
+                ranks: class(rank, 16),
+                rows: 32,
+                columns: 4,
+                lanes: 1,
+            },
+            Self::Threads => Plan {
+                kernels: [&THREADS_DOWN, &ROUTED_THREADS_DOWN],
+                ranks: class(rank, 8),
+                rows: 8,
+                columns: 4,
+                lanes: 64,
+            },
         }
     }
 
@@ -96,25 +110,47 @@ impl Family {
         match self {
             Self::Lanes if rank <= 64 => {
                 let ranks = class(rank, 64);
-                Plan { kernel: &LANES_UP, ranks, rows: up_rows(ranks), columns: 32 * fours(ranks), lanes: 1 }
+                Plan {
+                    kernels: [&LANES_UP, &ROUTED_LANES_UP],
+                    ranks,
+                    rows: up_rows(ranks),
+                    columns: 32 * fours(ranks),
+                    lanes: 1,
+                }
             }
-            Self::Shared => Plan { kernel: &SHARED_UP, ranks: 0, rows: 16, columns: 256, lanes: 1 },
-            _ => Plan { kernel: &THREADS_UP, ranks: 0, rows: 8, columns: 8, lanes: 64 },
+            Self::Shared => {
+                Plan { kernels: [&SHARED_UP, &ROUTED_SHARED_UP], ranks: 0, rows: 16, columns: 256, lanes: 1 }
+            }
+            _ => {
+                Plan { kernels: [&THREADS_UP, &ROUTED_THREADS_UP], ranks: 0, rows: 8, columns: 8, lanes: 64 }
+            }
         }
     }
 
     /// As [`Self::down`]; `rows` are the fewest of a chunk.
     pub(super) fn outer(self, rank: u32) -> Plan {
         match self {
-            Self::Lanes => {
-                Plan { kernel: &LANES_OUTER, ranks: class(rank, 64), rows: 512, columns: 32, lanes: 1 }
-            }
-            Self::Shared => {
-                Plan { kernel: &SHARED_OUTER, ranks: class(rank, 16), rows: 256, columns: 256, lanes: 1 }
-            }
-            Self::Threads => {
-                Plan { kernel: &THREADS_OUTER, ranks: class(rank, 8), rows: 256, columns: 8, lanes: 64 }
-            }
+            Self::Lanes => Plan {
+                kernels: [&LANES_OUTER, &ROUTED_LANES_OUTER],
+                ranks: class(rank, 64),
+                rows: 512,
+                columns: 32,
+                lanes: 1,
+            },
+            Self::Shared => Plan {
+                kernels: [&SHARED_OUTER, &ROUTED_SHARED_OUTER],
+                ranks: class(rank, 16),
+                rows: 256,
+                columns: 256,
+                lanes: 1,
+            },
+            Self::Threads => Plan {
+                kernels: [&THREADS_OUTER, &ROUTED_THREADS_OUTER],
+                ranks: class(rank, 8),
+                rows: 256,
+                columns: 8,
+                lanes: 64,
+            },
         }
     }
 
@@ -143,7 +179,8 @@ const SHARED_BYTES: u32 = 13_056;
 
 /// A kernel and the tile of one workgroup, or of one invocation where `lanes` of them make a workgroup.
 pub(super) struct Plan {
-    pub kernel: &'static Kernel,
+    /// Of one adapter, and of many.
+    kernels: [&'static Kernel; 2],
     /// Ranks of a tile, also the shader's flag; 0: all.
     pub ranks: u32,
     pub rows: u32,
@@ -153,6 +190,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    pub(super) fn kernel(&self, many: bool) -> &'static Kernel {
+        self.kernels[usize::from(many)]
+    }
+
     /// Flags of the kernel: its ranks and what else is on.
     pub(super) fn flags(&self, others: &[(&'static str, bool)]) -> Vec<&'static str> {
         let ranks = match self.ranks {
@@ -183,7 +224,7 @@ impl Plan {
 }
 
 /// The smallest tile of ranks that holds `rank`, at most `largest`.
-fn class(rank: u32, largest: u32) -> u32 {
+pub(super) fn class(rank: u32, largest: u32) -> u32 {
     rank.next_power_of_two().clamp(4, largest)
 }
 
@@ -204,6 +245,9 @@ fn up_rows(ranks: u32) -> u32 {
 
 /// Every rank tile without and with whole vectors.
 macro_rules! ranks {
+    (routed $($ranks:literal $(+ $fours:literal)?),*) => {
+        &[$(&[$ranks $(, $fours)?, "ROUTED"], &[$ranks $(, $fours)?, "VEC4", "ROUTED"]),*]
+    };
     ($($ranks:literal $(+ $fours:literal)?),*) => {
         &[$(&[$ranks $(, $fours)?], &[$ranks $(, $fours)?, "VEC4"]),*]
     };
@@ -211,6 +255,14 @@ macro_rules! ranks {
 
 /// As `ranks`, also without and with ACCUMULATE.
 macro_rules! ranks_and_modes {
+    (routed $($ranks:literal + $fours:literal),*) => {
+        &[$(
+            &[$ranks, $fours, "ROUTED"],
+            &[$ranks, $fours, "VEC4", "ROUTED"],
+            &[$ranks, $fours, "ACCUMULATE", "ROUTED"],
+            &[$ranks, $fours, "VEC4", "ACCUMULATE", "ROUTED"]
+        ),*]
+    };
     ($($ranks:literal + $fours:literal),*) => {
         &[$(
             &[$ranks, $fours],
@@ -229,9 +281,11 @@ pub(super) struct DownParams {
     pub(super) rows: u32,
     pub(super) rank: u32,
     pub(super) inputs: u32,
-    pub(super) a_start: u32,
-    pub(super) a_stride: u32,
-    pub(super) pad: [u32; 3],
+    pub(super) start: u32,
+    pub(super) stride: u32,
+    pub(super) scale: f32,
+    pub(super) pad: [u32; 2],
+    pub(super) route: Route,
 }
 
 #[repr(C)]
@@ -242,11 +296,12 @@ pub(super) struct UpParams {
     pub(super) rows: u32,
     pub(super) width: u32,
     pub(super) rank: u32,
-    pub(super) b_start: u32,
-    pub(super) b_stride: u32,
+    pub(super) start: u32,
+    pub(super) stride: u32,
     pub(super) chunk_rows: u32,
     pub(super) lambda: f32,
     pub(super) scale: f32,
+    pub(super) route: Route,
 }
 
 #[repr(C)]
@@ -260,10 +315,14 @@ pub(super) struct OuterParams {
     pub(super) partial_start: u32,
     pub(super) chunk_rows: u32,
     pub(super) scale: f32,
-    pub(super) pad: [u32; 2],
+    pub(super) start: u32,
+    pub(super) pad: u32,
+    pub(super) route: Route,
 }
 
 const MODES: &[&[&str]] = &[&[], &["VEC4"], &["ACCUMULATE"], &["VEC4", "ACCUMULATE"]];
+const ROUTED_MODES: &[&[&str]] =
+    &[&["ROUTED"], &["VEC4", "ROUTED"], &["ACCUMULATE", "ROUTED"], &["VEC4", "ACCUMULATE", "ROUTED"]];
 const STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write];
 
 static LANES_DOWN: Kernel = Kernel {
@@ -368,7 +427,66 @@ static THREADS_OUTER: Kernel = Kernel {
     when: "first stage of dA and dB_t, elsewhere",
 };
 
-pub(super) const KERNELS: [&Kernel; 9] = [
+static ROUTED_LANES_DOWN: Kernel = routed(
+    &LANES_DOWN,
+    ROUTED,
+    ranks!(routed "RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
+    "h = x Aᵀ and u = dy B, subgroups of 8, many adapters",
+);
+static ROUTED_SHARED_DOWN: Kernel = routed(
+    &SHARED_DOWN,
+    ROUTED,
+    ranks!(routed "RANKS=4", "RANKS=8", "RANKS=16"),
+    "h = x Aᵀ and u = dy B, GPUs, many adapters",
+);
+static ROUTED_THREADS_DOWN: Kernel = routed(
+    &THREADS_DOWN,
+    ROUTED,
+    ranks!(routed "RANKS=4", "RANKS=8"),
+    "h = x Aᵀ and u = dy B, elsewhere, many adapters",
+);
+static ROUTED_LANES_UP: Kernel = routed(
+    &LANES_UP,
+    ROUTED,
+    ranks_and_modes!(routed
+        "RANKS=4" + "FOURS=1",
+        "RANKS=8" + "FOURS=1",
+        "RANKS=16" + "FOURS=2",
+        "RANKS=32" + "FOURS=1",
+        "RANKS=64" + "FOURS=1"
+    ),
+    "the injection into y and dx, subgroups of 8, at most 64 ranks, many adapters",
+);
+static ROUTED_SHARED_UP: Kernel =
+    routed(&SHARED_UP, ROUTED, ROUTED_MODES, "the injection into y and dx, GPUs, many adapters");
+static ROUTED_THREADS_UP: Kernel =
+    routed(&THREADS_UP, ROUTED, ROUTED_MODES, "the injection into y and dx, elsewhere, many adapters");
+static ROUTED_LANES_OUTER: Kernel = routed(
+    &LANES_OUTER,
+    ROUTED,
+    ranks!(routed
+        "RANKS=4" + "FOURS=1",
+        "RANKS=8" + "FOURS=1",
+        "RANKS=16" + "FOURS=2",
+        "RANKS=32" + "FOURS=1",
+        "RANKS=64" + "FOURS=1"
+    ),
+    "first stage of dA and dB_t, subgroups of 8, many adapters",
+);
+static ROUTED_SHARED_OUTER: Kernel = routed(
+    &SHARED_OUTER,
+    ROUTED,
+    ranks!(routed "RANKS=4", "RANKS=8", "RANKS=16"),
+    "first stage of dA and dB_t, GPUs, many adapters",
+);
+static ROUTED_THREADS_OUTER: Kernel = routed(
+    &THREADS_OUTER,
+    ROUTED,
+    ranks!(routed "RANKS=4", "RANKS=8"),
+    "first stage of dA and dB_t, elsewhere, many adapters",
+);
+
+pub(super) const KERNELS: [&Kernel; 18] = [
     &LANES_DOWN,
     &SHARED_DOWN,
     &THREADS_DOWN,
@@ -378,4 +496,13 @@ pub(super) const KERNELS: [&Kernel; 9] = [
     &LANES_OUTER,
     &SHARED_OUTER,
     &THREADS_OUTER,
+    &ROUTED_LANES_DOWN,
+    &ROUTED_SHARED_DOWN,
+    &ROUTED_THREADS_DOWN,
+    &ROUTED_LANES_UP,
+    &ROUTED_SHARED_UP,
+    &ROUTED_THREADS_UP,
+    &ROUTED_LANES_OUTER,
+    &ROUTED_SHARED_OUTER,
+    &ROUTED_THREADS_OUTER,
 ];

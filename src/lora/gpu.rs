@@ -1,9 +1,12 @@
 //! Recording of the injection's kernels.
 
 use super::family::{self, DownParams, OuterParams, UpParams};
+use super::maps::{Maps, Side};
+use super::routing::{Route, Routing};
+use super::step::{Matrices, Step};
 use super::{Family, Gate, OP};
 use crate::Error;
-use crate::gpu::reduce::{Chunks, sum_chunks};
+use crate::gpu::reduce::{Chunks, MAX_PARTIAL_BYTES, sum_chunks};
 use crate::gpu::view::Bound;
 use crate::gpu::{Binding, Dispatch, Kernel, Knob, MAX_ITERATIONS, Mode, Recorder, Rows, View};
 use bytemuck::{Pod, Zeroable};
@@ -23,6 +26,13 @@ static GATED: Kernel = Kernel {
     when: "h ⊙ g and u ⊙ g",
 };
 
+static ROUTED_GATED: Kernel = routed(
+    &GATED,
+    &[Binding::Read, Binding::Read, Binding::Write, Binding::Read],
+    &[&["ROUTED"]],
+    "h ⊙ g and u ⊙ g, gates per sample of any number of rows",
+);
+
 static DGATE: Kernel = Kernel {
     name: "lora/dgate",
     source: include_str!("../../shaders/lora/dgate.wgsl"),
@@ -32,6 +42,30 @@ static DGATE: Kernel = Kernel {
     loop_bound: "64; scalar gate: 64 (rank + 1)",
     when: "first stage of dg",
 };
+
+static ROUTED_DGATE: Kernel = routed(
+    &DGATE,
+    ROUTED,
+    &[&["ROUTED"], &["ROUTED", "SCALAR"]],
+    "first stage of dg, samples of any number of rows",
+);
+
+static DGATE_TOKENS: Kernel = Kernel {
+    name: "lora/dgate_tokens",
+    source: include_str!("../../shaders/lora/dgate_tokens.wgsl"),
+    storage: &[Binding::Read, Binding::Read, Binding::Write],
+    params_bytes: size_of::<DgateTokensParams>(),
+    flags: &[&[], &["SCALAR"], &["ACCUMULATE"], &["SCALAR", "ACCUMULATE"]],
+    loop_bound: "0; scalar gate: rank",
+    when: "dg of gates per token",
+};
+
+static ROUTED_DGATE_TOKENS: Kernel = routed(
+    &DGATE_TOKENS,
+    ROUTED,
+    &[&["ROUTED"], &["ROUTED", "SCALAR"], &["ROUTED", "ACCUMULATE"], &["ROUTED", "SCALAR", "ACCUMULATE"]],
+    "dg of gates per token, many adapters",
+);
 
 static DLAMBDA: Kernel = Kernel {
     name: "lora/dlambda",
@@ -43,18 +77,53 @@ static DLAMBDA: Kernel = Kernel {
     when: "first stage of dλ",
 };
 
+static ROUTED_DLAMBDA: Kernel = routed(
+    &DLAMBDA,
+    &[Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Read, Binding::Read],
+    &[&["ROUTED"], &["ROUTED", "GATE"]],
+    "first stage of dλ, many adapters",
+);
+
+static SUM_PARTS: Kernel = Kernel {
+    name: "lora/sum_parts",
+    source: include_str!("../../shaders/lora/sum_parts.wgsl"),
+    storage: &[Binding::Read, Binding::Write, Binding::Read, Binding::Read],
+    params_bytes: size_of::<SumPartsParams>(),
+    flags: &[&[], &["ACCUMULATE"], &["BANK"], &["BANK", "ACCUMULATE"]],
+    loop_bound: "chunks of one adapter or sample",
+    when: "second stage of dA, dB_t and dg, many adapters",
+};
+
+/// A kernel's form for many adapters.
+pub(super) const fn routed(
+    plain: &'static Kernel,
+    storage: &'static [Binding],
+    flags: &'static [&'static [&'static str]],
+    when: &'static str,
+) -> Kernel {
+    let Kernel { name, source, params_bytes, loop_bound, .. } = *plain;
+    Kernel { name, source, storage, params_bytes, flags, loop_bound, when }
+}
+
+/// Bindings of a routed kernel: the three of the plain one, then routing and bank.
+pub(super) const ROUTED: &[Binding] =
+    &[Binding::Read, Binding::Read, Binding::Write, Binding::Read, Binding::Read];
+
 pub(crate) fn kernels() -> Vec<&'static Kernel> {
-    [&[&GATED, &DGATE, &DLAMBDA][..], &family::KERNELS].concat()
+    let plain = [&GATED, &DGATE, &DGATE_TOKENS, &DLAMBDA];
+    let routed = [&ROUTED_GATED, &ROUTED_DGATE, &ROUTED_DGATE_TOKENS, &ROUTED_DLAMBDA, &SUM_PARTS];
+    [&plain[..], &routed, &family::KERNELS].concat()
 }
 
 /// How a kernel finds a row's gates: the Rust side of `GateRows` in `shaders/lora/gates.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct GateRows {
-    start: u32,
-    sample_stride: u32,
-    rank_stride: u32,
+    view: Rows,
     tokens: u32,
+    samples: u32,
+    rank_stride: u32,
+    pad: u32,
 }
 
 #[repr(C)]
@@ -81,6 +150,25 @@ struct DgateParams {
     partial_start: u32,
     chunk_tokens: u32,
     scale: f32,
+    rows: u32,
+    start: u32,
+    pad: [u32; 3],
+    route: Route,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct DgateTokensParams {
+    u: Rows,
+    h: Rows,
+    dgate: Rows,
+    rows: u32,
+    rank: u32,
+    columns: u32,
+    samples: u32,
+    adapters: u32,
+    lambda: f32,
+    scale: f32,
     pad: u32,
 }
 
@@ -95,14 +183,41 @@ struct DlambdaParams {
     partial_start: u32,
     chunk_rows: u32,
     first_row: u32,
-    pad: [u32; 3],
+    samples: u32,
+    adapters: u32,
+    pad: u32,
 }
 
-/// Rows of width `rank` (h or u) with their samples' gates.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct SumPartsParams {
+    out: Rows,
+    segments: u32,
+    first_segment: u32,
+    width: u32,
+    columns: u32,
+    partial_start: u32,
+    lambda: f32,
+    pad: [u32; 2],
+    route: Route,
+}
+
+/// Rows of width `rank` (h or u) with their gates.
 #[derive(Clone, Copy)]
 pub(super) struct Gated<'a> {
     pub rows: View<'a>,
     pub gate: Gate<'a>,
+    /// Says which row has which sample; without it samples have the rows' tokens.
+    pub routing: Option<&'a Routing>,
+}
+
+/// How a run of rows is bound with its gates.
+struct BoundGates<'a> {
+    rows: Bound<'a>,
+    gate: Bound<'a>,
+    gates: GateRows,
+    /// The run's first row, counted from the first bound gate's first row.
+    first_row: u32,
 }
 
 impl<'a> Gated<'a> {
@@ -111,64 +226,69 @@ impl<'a> Gated<'a> {
         std::iter::once(self.rows).chain(self.gate.view()).collect()
     }
 
-    /// Flags of the kernel that multiplies by gates only where there are some.
-    fn flags(&self) -> &'static [&'static str] {
-        if self.gate.view().is_some() { &["GATE"] } else { &[] }
-    }
-
-    /// Rows and gates of a run of rows, and the run's first row counted from its first sample's first row.
-    fn bind(&self, range: &Range<u32>, alignment: u32) -> (Bound<'a>, Bound<'a>, GateRows, u32) {
-        let tokens = self.rows.shape[1].max(1);
+    /// Rows and gates of a run of rows.
+    fn bind(&self, range: &Range<u32>, alignment: u32) -> BoundGates<'a> {
         let rows = self.rows.bind_rows(range, alignment);
         let Some(gate) = self.gate.view() else {
-            let unused = GateRows { start: 0, sample_stride: 0, rank_stride: 0, tokens };
-            return (rows, rows, unused, 0);
+            let gates = GateRows { view: rows.rows, tokens: 1, samples: 0, rank_stride: 0, pad: 0 };
+            return BoundGates { rows, gate: rows, gates, first_row: 0 };
         };
-        let samples = range.start / tokens..range.end.div_ceil(tokens);
-        let bound = gate.bind_rows(&samples, alignment);
+        let samples = self.routing.map_or(self.rows.shape[0], |routing| routing.samples);
+        let (bound, tokens, first_row) = match self.routing {
+            _ if self.gate.is_per_token(samples) => (gate.bind_rows(range, alignment), 1, 0),
+            Some(_) => (gate.bind(alignment), 0, range.start),
+            None => {
+                let tokens = self.rows.shape[1].max(1);
+                let samples = range.start / tokens..range.end.div_ceil(tokens);
+                (gate.bind_rows(&samples, alignment), tokens, range.start - samples.start * tokens)
+            }
+        };
         let gates = GateRows {
-            start: bound.rows.start,
-            sample_stride: gate.sample_stride,
-            rank_stride: u32::from(matches!(self.gate, Gate::Rank(_))),
+            view: bound.rows,
             tokens,
+            samples: self.routing.map_or(0, |routing| routing.of_rows()[0]),
+            rank_stride: u32::from(matches!(self.gate, Gate::Rank(_))),
+            pad: 0,
         };
-        (rows, bound, gates, range.start - samples.start * tokens)
+        BoundGates { rows, gate: bound, gates, first_row }
     }
 }
 
-/// `h = x Aᵀ`.
+/// `h = x Aᵀ`, or with b_t in place of A.
 pub(super) fn down(
     recorder: &mut Recorder<'_>,
-    family: Family,
+    step: &Step<'_>,
+    side: Side,
     x: &View<'_>,
-    a: &View<'_>,
     h: &View<'_>,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let (inputs, rank) = (x.width(), h.width());
-    let plan = family.down(rank);
-    let flags = plan.flags(&[("VEC4", take_vectors(&[x, a, h]) && inputs.is_multiple_of(plan.columns))]);
-    let bound_a = a.bind(alignment);
-    for range in recorder.gpu().row_chunks(OP, &[*x, *h], 1)? {
-        let [x, h] = [x, h].map(|view| view.bind_rows(&range, alignment));
+    let (family, inputs) = (step.family, x.width());
+    let tile_rows = |rank| family.down(rank).rows;
+    for part in step.maps.parts(recorder.gpu(), side, &[*x, *h], step.rank, tile_rows)? {
+        let plan = family.down(part.rank);
+        let vectors = part.vectors && take_vectors(&[x, h]) && inputs.is_multiple_of(plan.columns);
+        let [x, h] = [x, h].map(|view| view.bind_rows(&part.rows, alignment));
         let params = DownParams {
             x: x.rows,
             h: h.rows,
-            rows: range.end - range.start,
-            rank,
+            rows: part.rows.end - part.rows.start,
+            rank: part.rank,
             inputs,
-            a_start: bound_a.rows.start,
-            a_stride: a.sample_stride,
-            pad: [0; 3],
+            start: part.start,
+            stride: part.stride,
+            scale: part.scale,
+            pad: [0; 2],
+            route: part.route,
         };
         recorder.dispatch(&Dispatch {
-            kernel: plan.kernel,
-            flags: &flags,
+            kernel: plan.kernel(part.tables.is_some()),
+            flags: &plan.flags(&[("VEC4", vectors), ("ROUTED", part.tables.is_some())]),
             params: bytemuck::bytes_of(&params),
             knobs: &[],
-            storage: &[x, bound_a, h],
-            groups: plan.groups(params.rows.div_ceil(plan.rows), rank, 1),
-            iterations: family.down_iterations(rank, inputs),
+            storage: &with_tables(&[x, part.matrix, h], part.tables),
+            groups: plan.groups(part.tiles, part.rank, 1),
+            iterations: family.down_iterations(part.rank, inputs),
         })?;
     }
     Ok(())
@@ -179,23 +299,39 @@ fn take_vectors(views: &[&View<'_>]) -> bool {
     views.iter().all(|view| view.is_vec4())
 }
 
+/// The flags that are on.
+fn on(flags: &[(&'static str, bool)]) -> Vec<&'static str> {
+    flags.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag).collect()
+}
+
+/// A kernel's bindings, then routing and bank where it reads them.
+fn with_tables<'a>(own: &[Bound<'a>], tables: Option<[Bound<'a>; 2]>) -> Vec<Bound<'a>> {
+    own.iter().copied().chain(tables.into_iter().flatten()).collect()
+}
+
 /// `out = h ⊙ g`.
-pub(super) fn gated(recorder: &mut Recorder<'_>, h: Gated<'_>, out: &View<'_>) -> Result<(), Error> {
+pub(super) fn gated(recorder: &mut Recorder<'_>, h: &Gated<'_>, out: &View<'_>) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let rank = out.width();
     let mut views = h.views();
     views.push(*out);
     for range in recorder.gpu().row_chunks(OP, &views, 1)? {
-        let (bound_h, gate, gates, first_row) = h.bind(&range, alignment);
+        let bound = h.bind(&range, alignment);
         let out = out.bind_rows(&range, alignment);
+        let BoundGates { gates, first_row, .. } = bound;
         let rows = range.end - range.start;
-        let params = GatedParams { h: bound_h.rows, gated: out.rows, gates, rows, rank, first_row, pad: 0 };
+        let params =
+            GatedParams { h: bound.rows.rows, gated: out.rows, gates, rows, rank, first_row, pad: 0 };
+        let mut storage = vec![bound.rows, bound.gate, out];
+        // Gates per token are found as without a routing.
+        let routing = h.routing.filter(|_| gates.tokens == 0);
+        storage.extend(routing.map(Routing::bound));
         recorder.dispatch(&Dispatch {
-            kernel: &GATED,
-            flags: &[],
+            kernel: if routing.is_some() { &ROUTED_GATED } else { &GATED },
+            flags: if routing.is_some() { &["ROUTED"] } else { &[] },
             params: bytemuck::bytes_of(&params),
             knobs: &[],
-            storage: &[bound_h, gate, out],
+            storage: &storage,
             groups: (u64::from(rows) * u64::from(rank.div_ceil(4))).div_ceil(64),
             iterations: 0,
         })?;
@@ -203,43 +339,47 @@ pub(super) fn gated(recorder: &mut Recorder<'_>, h: Gated<'_>, out: &View<'_>) -
     Ok(())
 }
 
-/// `y += λ·s·h B_t`, or `=`; h gated already.
+/// `y += λ·s·h B_t`, or `=`, or with A in place of b_t; h gated already.
 pub(super) fn up(
     recorder: &mut Recorder<'_>,
-    family: Family,
+    step: &Step<'_>,
+    side: Side,
     h: &View<'_>,
-    b_t: &View<'_>,
-    (scale, lambda): (f32, Knob<'_>),
     y: &View<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let (width, rank) = (y.width(), h.width());
-    let plan = family.up(rank);
-    let flags = plan.flags(&[("VEC4", take_vectors(&[h, b_t, y])), ("ACCUMULATE", mode == Mode::Accumulate)]);
-    let bound_b = b_t.bind(alignment);
-    for range in recorder.gpu().row_chunks(OP, &[*h, *y], 1)? {
-        let [h, y] = [h, y].map(|view| view.bind_rows(&range, alignment));
+    let (family, lambda, width) = (step.family, step.lambda, y.width());
+    let tile_rows = |rank| family.up(rank).rows;
+    for part in step.maps.parts(recorder.gpu(), side, &[*h, *y], step.rank, tile_rows)? {
+        let plan = family.up(part.rank);
+        let flags = plan.flags(&[
+            ("VEC4", part.vectors && take_vectors(&[h, y])),
+            ("ACCUMULATE", mode == Mode::Accumulate),
+            ("ROUTED", part.tables.is_some()),
+        ]);
+        let [h, y] = [h, y].map(|view| view.bind_rows(&part.rows, alignment));
         let params = UpParams {
             h: h.rows,
             y: y.rows,
-            rows: range.end - range.start,
+            rows: part.rows.end - part.rows.start,
             width,
-            rank,
-            b_start: bound_b.rows.start,
-            b_stride: b_t.sample_stride,
+            rank: part.rank,
+            start: part.start,
+            stride: part.stride,
             chunk_rows: plan.rows,
             lambda: lambda.host_value(),
-            scale,
+            scale: part.scale,
+            route: part.route,
         };
         recorder.dispatch(&Dispatch {
-            kernel: plan.kernel,
+            kernel: plan.kernel(part.tables.is_some()),
             flags: &flags,
             params: bytemuck::bytes_of(&params),
             knobs: &[(offset_of!(UpParams, lambda), lambda)],
-            storage: &[h, bound_b, y],
-            groups: plan.groups(params.rows.div_ceil(plan.rows), 1, width),
-            iterations: u64::from(rank) + 60,
+            storage: &with_tables(&[h, part.matrix, y], part.tables),
+            groups: plan.groups(part.tiles, 1, width),
+            iterations: u64::from(part.rank) + 60,
         })?;
     }
     Ok(())
@@ -253,46 +393,170 @@ pub(super) fn outer_chunks(family: Family, rows: u64, rank: u32, width: u32) -> 
 /// `out = λ·s·wᵀ v`, or `+=`, in two stages; w gated already.
 pub(super) fn outer(
     recorder: &mut Recorder<'_>,
-    family: Family,
+    step: &Step<'_>,
+    side: Side,
     w: &View<'_>,
     v: &View<'_>,
-    (scale, lambda): (f32, Knob<'_>),
-    out: &View<'_>,
+    out: &Matrices<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
-    let alignment = recorder.gpu().alignment();
+    let out = match out {
+        Matrices::One(out) => out,
+        Matrices::Many(arenas) => return outer_of_many(recorder, step, side, w, v, arenas, mode),
+    };
     let (rank, width) = (w.width(), v.width());
-    let plan = family.outer(rank);
-    let flags = plan.flags(&[("VEC4", take_vectors(&[w, v]))]);
-    let chunks = outer_chunks(family, v.rows(), rank, width);
+    let chunks = outer_chunks(step.family, v.rows(), rank, width);
     let scratch = recorder.scratch(OP, chunks.bytes(u64::from(rank) * u64::from(width)))?;
     let partials = scratch.matrix(chunks.count, rank * width);
     for range in recorder.gpu().row_chunks(OP, &[*w, *v], chunks.rows)? {
         let filled = chunks.of(&range);
-        let part = partials.bind_rows(&filled, alignment);
-        let [w, v] = [w, v].map(|view| view.bind_rows(&range, alignment));
-        let params = OuterParams {
-            w: w.rows,
-            v: v.rows,
-            rows: range.end - range.start,
+        let part = OuterPart {
             rank,
-            width,
-            partial_start: part.rows.start,
+            rows: range,
             chunk_rows: chunks.rows,
-            scale,
-            pad: [0; 2],
+            chunks: filled.end - filled.start,
+            scale: step.maps.scale(),
+            route: Route::default(),
+            tables: None,
         };
-        recorder.dispatch(&Dispatch {
-            kernel: plan.kernel,
-            flags: &flags,
-            params: bytemuck::bytes_of(&params),
-            knobs: &[],
-            storage: &[w, v, part],
-            groups: plan.groups(filled.end - filled.start, rank, width),
-            iterations: u64::from(chunks.rows) + u64::from(chunks.rows).div_ceil(16),
-        })?;
+        outer_partials(recorder, step.family, w, v, &part, &partials.slice_rows(filled.start, filled.end))?;
     }
-    sum_chunks(recorder, &partials, chunks.count, out, mode, second_factor(lambda))
+    sum_chunks(recorder, &partials, chunks.count, out, mode, second_factor(step.lambda))
+}
+
+/// One dispatch of the first stage of [`outer`].
+struct OuterPart<'a> {
+    rank: u32,
+    rows: Range<u32>,
+    chunk_rows: u32,
+    chunks: u32,
+    scale: f32,
+    route: Route,
+    tables: Option<[Bound<'a>; 2]>,
+}
+
+fn outer_partials(
+    recorder: &mut Recorder<'_>,
+    family: Family,
+    w: &View<'_>,
+    v: &View<'_>,
+    part: &OuterPart<'_>,
+    partials: &View<'_>,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let (plan, width) = (family.outer(part.rank), v.width());
+    let vectors = take_vectors(&[w, v]) && part.rank.is_multiple_of(4);
+    let [w, v] = [w, v].map(|view| view.bind_rows(&part.rows, alignment));
+    let partials = partials.bind(alignment);
+    let params = OuterParams {
+        w: w.rows,
+        v: v.rows,
+        rows: part.rows.end - part.rows.start,
+        rank: part.rank,
+        width,
+        partial_start: partials.rows.start,
+        chunk_rows: part.chunk_rows,
+        scale: part.scale,
+        start: 0,
+        pad: 0,
+        route: part.route,
+    };
+    recorder.dispatch(&Dispatch {
+        kernel: plan.kernel(part.tables.is_some()),
+        flags: &plan.flags(&[("VEC4", vectors), ("ROUTED", part.tables.is_some())]),
+        params: bytemuck::bytes_of(&params),
+        knobs: &[],
+        storage: &with_tables(&[w, v, partials], part.tables),
+        groups: plan.groups(part.chunks, part.rank, width),
+        iterations: u64::from(part.chunk_rows) + u64::from(part.chunk_rows).div_ceil(16),
+    })
+}
+
+/// [`outer`] over each adapter's rows, into arenas of the bank's layout.
+fn outer_of_many(
+    recorder: &mut Recorder<'_>,
+    step: &Step<'_>,
+    side: Side,
+    w: &View<'_>,
+    v: &View<'_>,
+    arenas: &[View<'_>],
+    mode: Mode,
+) -> Result<(), Error> {
+    let Maps::Many { bank, routing, .. } = &step.maps else { return Ok(()) };
+    for run in bank.runs(routing, side, recorder.gpu().largest_view()) {
+        let (width, window) = (v.width(), run.window(&arenas[run.arena]));
+        let elements = run.rank * width;
+        // As an adapter alone is cut.
+        let longest = routing.segments[run.segments.clone()].iter().map(|segment| segment.rows).max();
+        let rows = outer_chunks(step.family, longest.unwrap_or(1).into(), run.rank, width).rows;
+        let mut rest = run.segments.clone();
+        while !rest.is_empty() {
+            let segments =
+                rest.start..routing.full(rows, &rest, MAX_PARTIAL_BYTES / (u64::from(elements) * 4));
+            rest.start = segments.end;
+            let route = routing.tiles(rows, &segments);
+            let scratch = recorder.scratch(OP, u64::from(route.count) * u64::from(elements) * 4)?;
+            let partials = scratch.matrix(route.count, elements);
+            let part = OuterPart {
+                rank: run.rank,
+                rows: 0..routing.rows,
+                chunk_rows: rows,
+                chunks: route.count,
+                scale: 1.0,
+                route,
+                tables: step.maps.tables(),
+            };
+            outer_partials(recorder, step.family, w, v, &part, &partials)?;
+            let bound = window.bind(recorder.gpu().alignment());
+            let out = SumOut { out: bound, matrix: Some((side, run.shift(&bound))), columns: width };
+            sum_parts(recorder, step, &partials, &out, &segments, route, mode)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where [`sum_parts`] writes: rows of a view, or the matrices of a bank.
+struct SumOut<'a> {
+    out: Bound<'a>,
+    matrix: Option<(Side, u32)>,
+    columns: u32,
+}
+
+/// Second stage of sums over every segment's own chunks, times λ.
+fn sum_parts(
+    recorder: &mut Recorder<'_>,
+    step: &Step<'_>,
+    partials: &View<'_>,
+    out: &SumOut<'_>,
+    segments: &Range<usize>,
+    route: Route,
+    mode: Mode,
+) -> Result<(), Error> {
+    let Some(tables) = step.maps.tables() else { return Ok(()) };
+    let (matrix, shift) = out.matrix.map_or((0, 0), |(side, shift)| (side as u32, shift));
+    let bound = partials.bind(recorder.gpu().alignment());
+    let count = segments.len() as u32;
+    let params = SumPartsParams {
+        out: out.out.rows,
+        segments: count,
+        first_segment: segments.start as u32,
+        width: partials.width(),
+        columns: out.columns,
+        partial_start: bound.rows.start,
+        lambda: step.lambda.host_value(),
+        pad: [0; 2],
+        route: Route { matrix, shift, ..route },
+    };
+    let flags = [("BANK", out.matrix.is_some()), ("ACCUMULATE", mode == Mode::Accumulate)];
+    recorder.dispatch(&Dispatch {
+        kernel: &SUM_PARTS,
+        flags: &on(&flags),
+        params: bytemuck::bytes_of(&params),
+        knobs: &[(offset_of!(SumPartsParams, lambda), step.lambda)],
+        storage: &with_tables(&[bound, out.out], Some(tables)),
+        groups: (u64::from(count) * u64::from(partials.width())).div_ceil(64),
+        iterations: partials.rows(),
+    })
 }
 
 /// λ as the second stage's factor.
@@ -303,13 +567,92 @@ fn second_factor(lambda: Knob<'_>) -> (f32, Option<Knob<'_>>) {
     }
 }
 
-/// `dg = λ·s·Σ_T u ⊙ h`, or `+=`; an output of width 1 sums over ranks too.
+/// `dg = λ·s·Σ u ⊙ h` over the rows that share a gate, or `+=`; of scalar gates summed over ranks too.
 pub(super) fn dgate(
     recorder: &mut Recorder<'_>,
+    step: &Step<'_>,
+    u: &View<'_>,
+    h: &View<'_>,
+    out: &View<'_>,
+    mode: Mode,
+) -> Result<(), Error> {
+    let scalar = matches!(step.gate, Gate::Scalar(_));
+    let samples = step.maps.routing().map_or(u.shape[0], |routing| routing.samples);
+    match step.maps.routing() {
+        _ if step.gate.is_per_token(samples) => dgate_of_tokens(recorder, step, u, h, scalar, out, mode),
+        Some(routing) => dgate_of_routed(recorder, step, routing, u, h, scalar, out, mode),
+        None => dgate_of_samples(recorder, step, u, h, scalar, out, mode),
+    }
+}
+
+fn dgate_of_tokens(
+    recorder: &mut Recorder<'_>,
+    step: &Step<'_>,
     u: &View<'_>,
     h: &View<'_>,
     scalar: bool,
-    (scale, lambda): (f32, Knob<'_>),
+    out: &View<'_>,
+    mode: Mode,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let tables = step.maps.tables();
+    let [samples, adapters] = step.maps.routing().map_or([0; 2], Routing::of_rows);
+    let flags = [("ROUTED", tables.is_some()), ("SCALAR", scalar), ("ACCUMULATE", mode == Mode::Accumulate)];
+    for range in recorder.gpu().row_chunks(OP, &[*u, *h, *out], 1)? {
+        let [u, h, out] = [u, h, out].map(|view| (view.width(), view.bind_rows(&range, alignment)));
+        let params = DgateTokensParams {
+            u: u.1.rows,
+            h: h.1.rows,
+            dgate: out.1.rows,
+            rows: range.end - range.start,
+            rank: u.0,
+            columns: out.0,
+            samples: samples + range.start,
+            adapters,
+            lambda: step.lambda.host_value(),
+            scale: step.maps.scale(),
+            pad: 0,
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: if tables.is_some() { &ROUTED_DGATE_TOKENS } else { &DGATE_TOKENS },
+            flags: &on(&flags),
+            params: bytemuck::bytes_of(&params),
+            knobs: &[(offset_of!(DgateTokensParams, lambda), step.lambda)],
+            storage: &with_tables(&[u.1, h.1, out.1], tables),
+            groups: (u64::from(params.rows) * u64::from(out.0)).div_ceil(64),
+            iterations: u.0.into(),
+        })?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "one call site")]
+fn dgate_of_routed(
+    recorder: &mut Recorder<'_>,
+    step: &Step<'_>,
+    routing: &Routing,
+    u: &View<'_>,
+    h: &View<'_>,
+    scalar: bool,
+    out: &View<'_>,
+    mode: Mode,
+) -> Result<(), Error> {
+    let route = routing.chunks_of_samples();
+    let columns = if scalar { 1 } else { step.rank };
+    let scratch = recorder.scratch(OP, u64::from(route.count) * u64::from(columns) * 4)?;
+    let partials = scratch.matrix(route.count, columns);
+    dgate_partials(recorder, step, u, h, scalar, route, &partials)?;
+    let bound = out.bind(recorder.gpu().alignment());
+    let rows = SumOut { out: bound, matrix: None, columns };
+    sum_parts(recorder, step, &partials, &rows, &(0..routing.samples as usize), route, mode)
+}
+
+fn dgate_of_samples(
+    recorder: &mut Recorder<'_>,
+    step: &Step<'_>,
+    u: &View<'_>,
+    h: &View<'_>,
+    scalar: bool,
     out: &View<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
@@ -326,25 +669,27 @@ pub(super) fn dgate(
             let end = tokens.min(token.saturating_add(cut.tokens));
             let part = partials.slice_rows(token / GATE_TOKENS, end.div_ceil(GATE_TOKENS));
             let [u, h] = [u, h].map(|view| view.block(&block, &(token..end)));
-            dgate_partials(recorder, &u, &h, scalar, scale, &part)?;
+            dgate_partials(recorder, step, &u, &h, scalar, Route::default(), &part)?;
         }
         let out = out.slice_rows(block.start, block.end);
-        sum_chunks(recorder, &partials, chunks, &out, mode, second_factor(lambda))?;
+        sum_chunks(recorder, &partials, chunks, &out, mode, second_factor(step.lambda))?;
     }
     Ok(())
 }
 
 fn dgate_partials(
     recorder: &mut Recorder<'_>,
+    step: &Step<'_>,
     u: &View<'_>,
     h: &View<'_>,
     scalar: bool,
-    scale: f32,
+    route: Route,
     part: &View<'_>,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let [samples, tokens, rank] = u.shape;
     let (chunks, width) = (part.rows(), u64::from(part.width()));
+    let tables = step.maps.tables();
     let [u, h, part] = [u, h, part].map(|view| view.bind(alignment));
     let params = DgateParams {
         u: u.rows,
@@ -355,16 +700,20 @@ fn dgate_partials(
         columns: if scalar { 1 } else { rank },
         partial_start: part.rows.start,
         chunk_tokens: GATE_TOKENS,
-        scale,
-        pad: 0,
+        scale: step.maps.scale(),
+        rows: samples * tokens,
+        start: 0,
+        pad: [0; 3],
+        route,
     };
     let inner = if scalar { rank + 1 } else { 1 };
+    let flags = [("ROUTED", tables.is_some()), ("SCALAR", scalar)];
     recorder.dispatch(&Dispatch {
-        kernel: &DGATE,
-        flags: if scalar { &["SCALAR"] } else { &[] },
+        kernel: if tables.is_some() { &ROUTED_DGATE } else { &DGATE },
+        flags: &on(&flags),
         params: bytemuck::bytes_of(&params),
         knobs: &[],
-        storage: &[u, h, part],
+        storage: &with_tables(&[u, h, part], tables),
         groups: (chunks * width).div_ceil(64),
         iterations: u64::from(GATE_TOKENS) * u64::from(inner),
     })
@@ -408,45 +757,50 @@ pub(super) fn lambda_rows(rows: u64, rank: u32) -> u32 {
 /// `dλ = s·Σ u ⊙ g ⊙ h`, or `+=`, in two stages.
 pub(super) fn dlambda(
     recorder: &mut Recorder<'_>,
-    u: Gated<'_>,
+    step: &Step<'_>,
+    u: &View<'_>,
     h: &View<'_>,
-    scale: f32,
     out: &View<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let rank = h.width();
+    let (rank, tables) = (h.width(), step.maps.tables());
+    let [samples, adapters] = step.maps.routing().map_or([0; 2], Routing::of_rows);
+    let u = Gated { rows: *u, gate: step.gate, routing: step.maps.routing() };
     let size = lambda_rows(h.rows(), rank);
     let chunks = Chunks { rows: size, count: h.rows().div_ceil(size.into()) as u32 };
     let scratch = recorder.scratch(OP, chunks.bytes(1))?;
     let partials = scratch.matrix(chunks.count, 1);
+    let flags = [("ROUTED", tables.is_some()), ("GATE", step.gate.view().is_some())];
     let mut views = u.views();
     views.push(*h);
     for range in recorder.gpu().row_chunks(OP, &views, size)? {
         let filled = chunks.of(&range);
         let part = partials.bind_rows(&filled, alignment);
-        let (bound_u, gate, gates, first_row) = u.bind(&range, alignment);
+        let bound = u.bind(&range, alignment);
         let h = h.bind_rows(&range, alignment);
         let params = DlambdaParams {
-            u: bound_u.rows,
+            u: bound.rows.rows,
             h: h.rows,
-            gates,
+            gates: bound.gates,
             rows: range.end - range.start,
             rank,
             partial_start: part.rows.start,
             chunk_rows: size,
-            first_row,
-            pad: [0; 3],
+            first_row: bound.first_row,
+            samples: samples + range.start,
+            adapters,
+            pad: 0,
         };
         recorder.dispatch(&Dispatch {
-            kernel: &DLAMBDA,
-            flags: u.flags(),
+            kernel: if tables.is_some() { &ROUTED_DLAMBDA } else { &DLAMBDA },
+            flags: &on(&flags),
             params: bytemuck::bytes_of(&params),
             knobs: &[],
-            storage: &[bound_u, h, gate, part],
+            storage: &with_tables(&[bound.rows, h, bound.gate, part], tables),
             groups: u64::from(filled.end - filled.start).div_ceil(64),
             iterations: u64::from(size) * (u64::from(rank) + 1),
         })?;
     }
-    sum_chunks(recorder, &partials, chunks.count, out, mode, (scale, None))
+    sum_chunks(recorder, &partials, chunks.count, out, mode, (step.maps.scale(), None))
 }

@@ -32,19 +32,23 @@
 //!
 //! Several adapted layers are several calls into one recorder.
 
+mod bank;
 mod family;
 mod gpu;
+mod maps;
+mod routing;
+mod step;
 pub mod twin;
 
+pub use bank::{Bank, BankBackward, BankDesc, BankForward, Member, Place};
 pub use family::Family;
 pub(crate) use gpu::kernels;
+pub use routing::{Routing, RowSample};
 
 use crate::Error;
-use crate::gpu::reduce::zero;
-use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, Scratch, View, check_overlap};
-
-/// Scratch that is taken where it is first needed.
-type Room = std::cell::OnceCell<Scratch>;
+use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
+use maps::Maps;
+use step::{Gradient, Matrices, Step};
 
 const OP: &str = "lora";
 /// What the loops over inputs and outputs take in every family.
@@ -86,16 +90,17 @@ impl Default for LoraDesc {
     }
 }
 
-/// Gates per sample, f32; the tokens of a sample share them.
+/// Gates, f32: of a sample, whose tokens share them, or of each token. The view's shape says which.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub enum Gate<'a> {
     /// g = 1: plain LoRA.
     #[default]
     None,
-    /// One gate a rank: `[samples, 1, rank]`; often a range of columns of all layers' gates.
+    /// One gate a rank: `[samples, 1, rank]`, or per token `[samples, tokens, rank]`; often a range of columns of all
+    /// layers' gates.
     Rank(View<'a>),
-    /// One gate a sample: `[samples, 1, 1]`.
+    /// One gate for all ranks: `[samples, 1, 1]`, or per token `[samples, tokens, 1]`.
     Scalar(View<'a>),
 }
 
@@ -104,6 +109,32 @@ impl<'a> Gate<'a> {
         match self {
             Self::None => None,
             Self::Rank(view) | Self::Scalar(view) => Some(*view),
+        }
+    }
+    /// Whether every token has gates of its own.
+    fn is_per_token(&self, samples: u32) -> bool {
+        self.view().is_some_and(|view| view.shape[..2] != [samples, 1])
+    }
+
+    /// Refuses gates that are neither of the samples nor of the tokens.
+    fn check(&self, samples: [u32; 2], tokens: [u32; 2], rank: u32) -> Result<(), Error> {
+        let (view, width) = match self {
+            Self::None => return Ok(()),
+            Self::Rank(view) => (view, rank),
+            Self::Scalar(view) => (view, 1),
+        };
+        let [count, of_each] = if view.shape[..2] == tokens { tokens } else { samples };
+        view.check_shape(OP, "gate", Dtype::F32, [count, of_each, width])
+    }
+
+    /// Refuses a gradient that is not of the gates' shape.
+    fn check_gradient(&self, dgate: &Option<View<'_>>) -> Result<(), Error> {
+        match (self.view(), dgate) {
+            (_, None) => Ok(()),
+            (Some(gate), Some(dgate)) => dgate.check_shape(OP, "dgate", Dtype::F32, gate.shape),
+            (None, Some(_)) => {
+                Err(Error::argument(OP, "dgate", "given", "there are no gates", "leave it out"))
+            }
         }
     }
 }
@@ -233,23 +264,7 @@ impl Lora {
     /// Wrong shapes, types or ranges; overlapping outputs; a λ that is not finite; a family that the device cannot run.
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
         self.check_forward(recorder, args)?;
-        let family = self.family(recorder.gpu())?;
-        let off = args.lambda.is_host_zero();
-        if off && args.h.is_none() {
-            return Ok(());
-        }
-        let room: [Room; 2] = Default::default();
-        let h = match args.h {
-            Some(h) => h,
-            None => self.intermediate(recorder, &room[0], &args.x)?,
-        };
-        gpu::down(recorder, family, &args.x, &args.a, &h)?;
-        if off {
-            return Ok(());
-        }
-        let h = self.gated(recorder, h, args.gate, &room[1])?;
-        let factors = (self.scale(), args.lambda);
-        gpu::up(recorder, family, &h, &args.b_t, factors, &args.y, Mode::Accumulate)
+        self.step(recorder.gpu(), args)?.forward(recorder, &args.y)
     }
 
     /// Records the gradients that are asked for. With a host λ of 0 all but dλ are 0: outputs to be replaced are
@@ -259,126 +274,35 @@ impl Lora {
     /// As [`Lora::forward`]; a `dgate` without gates.
     pub fn backward(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
         self.check_backward(recorder, args)?;
-        let family = self.family(recorder.gpu())?;
-        let off = args.lambda.is_host_zero();
-        if off {
-            self.zero_outputs(recorder, args)?;
-        }
-        let (dx, da, db_t, dgate) =
-            if off { (None, None, None, None) } else { (args.dx, args.da, args.db_t, args.dgate) };
-        let of_gates = args.dlambda.or(dgate).is_some();
-        let factors = (self.scale(), args.lambda);
-        // Two rooms of rows × rank in turn: h, then u ⊙ g; h ⊙ g, then u.
-        let room: [Room; 2] = Default::default();
-        let h = match args.h {
-            None if of_gates || db_t.is_some() => {
-                let h = self.intermediate(recorder, &room[0], &args.x)?;
-                gpu::down(recorder, family, &args.x, &args.a, &h)?;
-                Some(h)
-            }
-            given => given,
-        };
-        if let (Some(db_t), Some(h)) = (&db_t, h) {
-            let h = self.gated(recorder, h, args.gate, &room[1])?;
-            gpu::outer(recorder, family, &h, &args.dy, factors, db_t, args.parameter_mode)?;
-        }
-        let u = match args.u {
-            None if of_gates || dx.is_some() || da.is_some() => {
-                Some(self.intermediate(recorder, &room[1], &args.x)?)
-            }
-            given => given,
-        };
-        let Some(u) = u else { return Ok(()) };
-        gpu::down(recorder, family, &args.dy, &args.b_t, &u)?;
-        if let Some(h) = h.filter(|_| of_gates) {
-            self.gate_gradients(recorder, args, &u, &h, dgate)?;
-        }
-        if dx.is_none() && da.is_none() {
-            return Ok(());
-        }
-        let u = self.gated(recorder, u, args.gate, &room[0])?;
-        if let Some(dx) = &dx {
-            gpu::up(recorder, family, &u, &args.a, factors, dx, args.dx_mode)?;
-        }
-        match &da {
-            Some(da) => gpu::outer(recorder, family, &u, &args.x, factors, da, args.parameter_mode),
-            None => Ok(()),
-        }
+        let Backward { x, dy, a, b_t, gate, lambda, h, .. } = *args;
+        let step = self.step(recorder.gpu(), &Forward { x, a, b_t, gate, lambda, y: dy, h })?;
+        step.backward(
+            recorder,
+            &Gradient {
+                dy,
+                u: args.u,
+                dx: args.dx,
+                da: args.da.map(Matrices::One),
+                db_t: args.db_t.map(Matrices::One),
+                dgate: args.dgate,
+                dlambda: args.dlambda,
+                dx_mode: args.dx_mode,
+                parameter_mode: args.parameter_mode,
+                condition_mode: args.condition_mode,
+            },
+        )
     }
 
-    /// What flows into gates and λ.
-    fn gate_gradients(
-        &self,
-        recorder: &mut Recorder<'_>,
-        args: &Backward<'_>,
-        u: &View<'_>,
-        h: &View<'_>,
-        dgate: Option<View<'_>>,
-    ) -> Result<(), Error> {
-        if let Some(dgate) = &dgate {
-            let scalar = matches!(args.gate, Gate::Scalar(_));
-            gpu::dgate(recorder, u, h, scalar, (self.scale(), args.lambda), dgate, args.condition_mode)?;
-        }
-        match &args.dlambda {
-            Some(out) => {
-                let u = gpu::Gated { rows: *u, gate: args.gate };
-                gpu::dlambda(recorder, u, h, self.scale(), out, args.condition_mode)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Rows times their samples' gates, in `room`; without gates the rows themselves.
-    fn gated<'a>(
-        &self,
-        recorder: &mut Recorder<'_>,
-        rows: View<'a>,
-        gate: Gate<'_>,
-        room: &'a Room,
-    ) -> Result<View<'a>, Error> {
-        if gate.view().is_none() {
-            return Ok(rows);
-        }
-        let out = self.intermediate(recorder, room, &rows)?;
-        gpu::gated(recorder, gpu::Gated { rows, gate }, &out)?;
-        Ok(out)
-    }
-
-    fn zero_outputs(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
-        let outputs = [
-            (&args.dx, args.dx_mode),
-            (&args.da, args.parameter_mode),
-            (&args.db_t, args.parameter_mode),
-            (&args.dgate, args.condition_mode),
-        ];
-        for (output, mode) in outputs {
-            if let (Some(output), Mode::Overwrite) = (output, mode) {
-                zero(recorder, OP, output)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn intermediate_bytes(&self, x: &View<'_>) -> u64 {
-        x.rows() * u64::from(self.desc.rank) * 4
-    }
-
-    /// A view of `[samples, tokens, rank]` in `room`, which is taken from the recorder the first time.
-    fn intermediate<'a>(
-        &self,
-        recorder: &mut Recorder<'_>,
-        room: &'a Room,
-        like: &View<'_>,
-    ) -> Result<View<'a>, Error> {
-        let scratch = match room.get() {
-            Some(scratch) => scratch,
-            None => {
-                let fresh = recorder.scratch(OP, self.intermediate_bytes(like))?;
-                room.get_or_init(|| fresh)
-            }
-        };
-        let [samples, tokens, _] = like.shape;
-        Ok(scratch.tokens([samples, tokens, self.desc.rank]))
+    fn step<'a>(&self, gpu: &Gpu, args: &Forward<'a>) -> Result<Step<'a>, Error> {
+        Ok(Step {
+            family: self.family(gpu)?,
+            rank: self.desc.rank,
+            maps: Maps::One { a: args.a, b_t: args.b_t, scale: self.scale() },
+            x: args.x,
+            gate: args.gate,
+            lambda: args.lambda,
+            h: args.h,
+        })
     }
 
     fn check_forward(&self, recorder: &Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
@@ -397,14 +321,8 @@ impl Lora {
         let mut used = self.check_inputs(recorder, &args.x, &args.a, &args.b_t, &args.gate, &args.lambda)?;
         let LoraDesc { inputs, outputs, rank, .. } = self.desc;
         let [samples, tokens, _] = args.x.shape;
-        let gate_shape = match (&args.gate, args.dgate) {
-            (Gate::None, Some(_)) => {
-                let rule = "there are no gates";
-                return Err(Error::argument(OP, "dgate", "given", rule, "leave it out"));
-            }
-            (Gate::Scalar(_), _) => [samples, 1, 1],
-            _ => [samples, 1, rank],
-        };
+        args.gate.check_gradient(&args.dgate)?;
+        let gate_shape = args.dgate.map_or([0; 3], |view| view.shape);
         let hidden = [samples, tokens, rank];
         let views = [
             ("dy", Some(args.dy), Access::Read, [samples, tokens, outputs]),
@@ -440,14 +358,10 @@ impl Lora {
         x.check_shape(OP, "x", Dtype::F32, [samples, tokens, inputs])?;
         a.check_shape(OP, "a", Dtype::F32, [rank, 1, inputs])?;
         b_t.check_shape(OP, "b_t", Dtype::F32, [rank, 1, outputs])?;
-        match gate {
-            Gate::None => {}
-            Gate::Rank(view) => view.check_shape(OP, "gate", Dtype::F32, [samples, 1, rank])?,
-            Gate::Scalar(view) => view.check_shape(OP, "gate", Dtype::F32, [samples, 1, 1])?,
-        }
+        gate.check([samples, 1], [samples, tokens], rank)?;
         lambda.check(OP, "lambda")?;
         let limit = recorder.gpu().limits().max_buffer_size;
-        if self.intermediate_bytes(x) > limit {
+        if x.rows() * u64::from(rank) * 4 > limit {
             let rule = format!("rows × rank × 4 bytes must fit one buffer of {limit}");
             return Err(Error::argument(OP, "x", format!("{} rows", x.rows()), rule, "split the batch"));
         }
@@ -455,4 +369,9 @@ impl Lora {
         used.extend(gate.view().map(|gate| ("gate", gate, Access::Read)));
         Ok(used)
     }
+}
+
+/// Ranks that the same kernels serve: powers of two from 4.
+fn class(rank: u32) -> u32 {
+    family::class(rank, MAX_RANK)
 }

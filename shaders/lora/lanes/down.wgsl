@@ -16,16 +16,17 @@ fn main(
     let rank_tiles = (params.rank + $RANKSu - 1u) / $RANKSu;
     let row_tile = index / rank_tiles;
     let first_rank = (index - row_tile * rank_tiles) * $RANKSu;
-    let first_row = row_tile * 32u + lane;
-    if row_tile * 32u >= params.rows {
+    let tile = tile_at(row_tile, 32u);
+    let first_row = tile.first + lane;
+    if tile.first >= tile.end {
         return;
     }
 #repeat t 4
-    let start$t = row_start(params.x, min(first_row + $tu * 8u, params.rows - 1u));
+    let start$t = row_start(params.x, row_at(tile, first_row + $tu * 8u));
 #end
     let a_column = (lane >> 2u) * 4u;
 #repeat m RANKS/4
-    let a_start$m = a_row(first_rank + $mu * 4u + (lane & 3u));
+    let a_start$m = a_row(tile, first_rank + $mu * 4u + (lane & 3u));
 #end
     // Of each rank, the sums of the lane's four rows.
     var sums: array<vec4<f32>, $RANKS>;
@@ -50,9 +51,9 @@ fn main(
 #end
     }
 #repeat m RANKS/4
-    let tile$m = transpose(mat4x4<f32>(sums[$m * 4], sums[$m * 4 + 1], sums[$m * 4 + 2], sums[$m * 4 + 3]));
+    let square$m = transpose(mat4x4<f32>(sums[$m * 4], sums[$m * 4 + 1], sums[$m * 4 + 2], sums[$m * 4 + 3]));
 #repeat t 4
-    store_h(first_row + $tu * 8u, first_rank + $mu * 4u, tile$m[$t]);
+    store_h(tile, first_row + $tu * 8u, first_rank + $mu * 4u, square$m[$t]);
 #end
 #end
 }

@@ -19,28 +19,27 @@ fn main(
     let chunk = line / rank_tiles;
     let first_rank = (line - chunk * rank_tiles) * $RANKSu;
     let first_column = (index - line * column_tiles) * $FOURSu * 32u + lane * 4u;
-    let first = chunk * params.chunk_rows;
-    if first >= params.rows {
+    let tile = tile_at(chunk, params.chunk_rows);
+    if tile.first >= tile.end {
         return;
     }
-    let end = min(first + params.chunk_rows, params.rows);
 #repeat c FOURS
     let column$c = first_column + $cu * 32u;
     var sums$c: array<vec4<f32>, $RANKS>;
 #end
-    for (var row = first; row < end; row += 8u) {
+    for (var row = tile.first; row < tile.end; row += 8u) {
         // Lane l: where row l of the eight starts.
-        let v_start = row_start(params.v, min(row + lane, end - 1u));
+        let v_start = row_start(params.v, row_at(tile, row + lane));
         var loaded: array<vec4<f32>, $RANKS / 4>;
 #repeat m RANKS/4
         let place$m = $mu * 32u + lane * 4u;
         let row$m = row + place$m / $RANKSu;
-        let start$m = row_start(params.w, min(row$m, end - 1u));
-        loaded[$m] = load_w(start$m, first_rank + place$m % $RANKSu, row$m < end);
+        let start$m = row_start(params.w, row_at(tile, row$m));
+        loaded[$m] = load_w(tile, start$m, first_rank + place$m % $RANKSu, row$m < tile.end);
 #end
 #repeat t 8
 #repeat c FOURS
-        let v$t_$c = load_v(subgroupBroadcast(v_start, $tu), column$c, row + $tu < end);
+        let v$t_$c = load_v(subgroupBroadcast(v_start, $tu), column$c, row + $tu < tile.end);
 #end
 #end
 #repeat j RANKS
@@ -54,7 +53,7 @@ fn main(
     }
 #repeat j RANKS
 #repeat c FOURS
-    store_partial(chunk, first_rank + $ju, column$c, sums$c[$j]);
+    store_partial(tile, chunk, first_rank + $ju, column$c, sums$c[$j]);
 #end
 #end
 }

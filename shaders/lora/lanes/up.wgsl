@@ -17,24 +17,23 @@ fn main(
     let column_tiles = (params.width + $FOURSu * 32u - 1u) / ($FOURSu * 32u);
     let chunk = index / column_tiles;
     let first_column = (index - chunk * column_tiles) * $FOURSu * 32u + lane * 4u;
-    let first = chunk * params.chunk_rows;
-    if first >= params.rows || is_off() {
+    let tile = tile_at(chunk, params.chunk_rows);
+    if tile.first >= tile.end || is_off(tile) {
         return;
     }
-    let end = min(first + params.chunk_rows, params.rows);
 #repeat c FOURS
     let column$c = first_column + $cu * 32u;
 #repeat j RANKS
-    let b$j_$c = load_b($ju, column$c);
+    let b$j_$c = load_b(tile, $ju, column$c);
 #end
 #end
-    for (var row = first; row < end; row += 8u) {
+    for (var row = tile.first; row < tile.end; row += 8u) {
         // Lane l: where row l of the eight starts.
-        let y_start = row_start(params.y, min(row + lane, end - 1u));
+        let y_start = row_start(params.y, row_at(tile, row + lane));
         var loaded: array<vec4<f32>, $RANKS / 4>;
 #repeat m RANKS/4
         let place$m = $mu * 32u + lane * 4u;
-        loaded[$m] = load_h(row_start(params.h, min(row + place$m / $RANKSu, end - 1u)), place$m % $RANKSu);
+        loaded[$m] = load_h(tile, row_start(params.h, row_at(tile, row + place$m / $RANKSu)), place$m % $RANKSu);
 #end
 #repeat t 8
         let start$t = subgroupBroadcast(y_start, $tu);
@@ -53,7 +52,7 @@ fn main(
 #end
 #repeat t 8
 #repeat c FOURS
-        store_y(start$t, column$c, injected(old$t_$c, sums$t_$c));
+        store_y(start$t, column$c, injected(tile, old$t_$c, sums$t_$c));
 #end
 #end
     }

@@ -23,7 +23,8 @@ fn main(
     let rank_tiles = (params.rank + $RANKSu - 1u) / $RANKSu;
     let row_tile = index / rank_tiles;
     let first_rank = (index - row_tile * rank_tiles) * $RANKSu;
-    let first_row = row_tile * 32u;
+    let tile = tile_at(row_tile, 32u);
+    let first_row = tile.first;
     // The few workgroups past the end run along: no barrier is left out.
     let part = lane % PARTS;
     let square = lane / PARTS; // 8 squares down, $RANKS / 4 across
@@ -39,11 +40,11 @@ fn main(
         let inside = k + four * 4u < params.inputs;
         let column = select(0u, k + four * 4u, inside);
 #repeat i 4
-        let start$i = row_start(params.x, min(first_row + line + $iu * 8u, params.rows - 1u));
+        let start$i = row_start(params.x, row_at(tile, first_row + line + $iu * 8u));
         x_tile[(line + $iu * 8u) * LINE + four] = select(vec4<f32>(), load_x(start$i, column), inside);
 #end
         for (var j = line; j < $RANKSu; j += 8u) {
-            a_tile[j * LINE + four] = select(vec4<f32>(), load_a(a_row(first_rank + j), column), inside);
+            a_tile[j * LINE + four] = select(vec4<f32>(), load_a(a_row(tile, first_rank + j), column), inside);
         }
         workgroupBarrier();
         for (var c = part; c < 16u; c += PARTS) {
@@ -69,6 +70,6 @@ fn main(
         for (var p = 1u; p < PARTS; p++) {
             total += x_tile[first + p * 4u];
         }
-        store_h(first_row + own, first_rank + across * 4u, total);
+        store_h(tile, first_row + own, first_rank + across * 4u, total);
     }
 }

@@ -7,7 +7,7 @@
 
 const FOURS = $RANKSu / 4u;
 
-var<workgroup> tile: array<vec4<f32>, 16u * FOURS>; // [row][four ranks], 1 KiB at 16 ranks
+var<workgroup> loaded: array<vec4<f32>, 16u * FOURS>; // [row][four ranks], 1 KiB at 16 ranks
 
 @compute @workgroup_size(64)
 fn main(
@@ -22,30 +22,29 @@ fn main(
     let chunk = line / rank_tiles;
     let first_rank = (line - chunk * rank_tiles) * $RANKSu;
     let column = ((index - line * column_tiles) * 64u + lane) * 4u;
-    let first = chunk * params.chunk_rows;
-    let end = min(first + params.chunk_rows, params.rows);
+    let tile = tile_at(chunk, params.chunk_rows);
     var sums: array<vec4<f32>, $RANKS>;
-    for (var row = first; row < end; row += 16u) {
+    for (var row = tile.first; row < tile.end; row += 16u) {
         workgroupBarrier();
         if lane < 16u * FOURS {
             let own = row + lane / FOURS;
-            let start = row_start(params.w, min(own, end - 1u));
-            tile[lane] = load_w(start, first_rank + lane % FOURS * 4u, own < end);
+            let start = row_start(params.w, row_at(tile, own));
+            loaded[lane] = load_w(tile, start, first_rank + lane % FOURS * 4u, own < tile.end);
         }
         workgroupBarrier();
         for (var t = 0u; t < 16u; t++) {
-            let v = load_v(row_start(params.v, min(row + t, end - 1u)), column, row + t < end);
+            let v = load_v(row_start(params.v, row_at(tile, row + t)), column, row + t < tile.end);
 #repeat m RANKS/4
-            let w$m = tile[t * FOURS + $mu];
+            let w$m = loaded[t * FOURS + $mu];
 #repeat i 4
             sums[$m * 4 + $i] = fma(vec4<f32>(w$m[$i]), v, sums[$m * 4 + $i]);
 #end
 #end
         }
     }
-    if first < params.rows {
+    if tile.first < tile.end {
 #repeat j RANKS
-        store_partial(chunk, first_rank + $ju, column, sums[$j]);
+        store_partial(tile, chunk, first_rank + $ju, column, sums[$j]);
 #end
     }
 }

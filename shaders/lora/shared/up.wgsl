@@ -6,7 +6,7 @@
 
 #import lora/up
 
-var<workgroup> tile: array<vec4<f32>, 256>; // [row][four ranks], 4 KiB
+var<workgroup> loaded: array<vec4<f32>, 256>; // [row][four ranks], 4 KiB
 
 @compute @workgroup_size(64)
 fn main(
@@ -18,31 +18,32 @@ fn main(
     let column_tiles = (params.width + 255u) / 256u;
     let row_tile = index / column_tiles;
     let column = ((index - row_tile * column_tiles) * 64u + lane) * 4u;
-    let first = row_tile * 16u;
+    let tile = tile_at(row_tile, 16u);
+    let first = tile.first;
     var sums: array<vec4<f32>, 16>;
     for (var block = 0u; block < params.rank; block += 64u) {
         workgroupBarrier();
         for (var place = lane; place < 256u; place += 64u) {
-            let start = row_start(params.h, min(first + (place >> 4u), params.rows - 1u));
-            tile[place] = load_h(start, block + (place & 15u) * 4u);
+            let start = row_start(params.h, row_at(tile, first + (place >> 4u)));
+            loaded[place] = load_h(tile, start, block + (place & 15u) * 4u);
         }
         workgroupBarrier();
         let fours = (min(params.rank - block, 64u) + 3u) / 4u;
         for (var four = 0u; four < fours; four++) {
             let j = block + four * 4u;
             // [rank][column].
-            let b = mat4x4<f32>(load_b(j, column), load_b(j + 1u, column), load_b(j + 2u, column), load_b(j + 3u, column));
+            let b = mat4x4<f32>(load_b(tile, j, column), load_b(tile, j + 1u, column), load_b(tile, j + 2u, column), load_b(tile, j + 3u, column));
 #repeat t 16
-            sums[$t] = add_four(sums[$t], tile[$tu * 16u + four], b);
+            sums[$t] = add_four(sums[$t], loaded[$tu * 16u + four], b);
 #end
         }
     }
-    if first >= params.rows || column >= params.width || is_off() {
+    if first >= tile.end || column >= params.width || is_off(tile) {
         return;
     }
 #repeat t 16
-    let start$t = row_start(params.y, min(first + $tu, params.rows - 1u));
-    sums[$t] = injected(load_y(start$t, column), sums[$t]);
+    let start$t = row_start(params.y, row_at(tile, first + $tu));
+    sums[$t] = injected(tile, load_y(start$t, column), sums[$t]);
 #end
 #repeat t 16
     store_y(start$t, column, sums[$t]);

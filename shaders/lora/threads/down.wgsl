@@ -14,20 +14,21 @@ fn main(
     let index = flat_group(group, groups) * 64u + lane;
     let rank_tiles = (params.rank + $RANKSu - 1u) / $RANKSu;
     let row_tile = index / rank_tiles;
-    let first_row = row_tile * 8u;
+    let tile = tile_at(row_tile, 8u);
+    let first_row = tile.first;
     let first_rank = (index - row_tile * rank_tiles) * $RANKSu;
-    if first_row >= params.rows {
+    if first_row >= tile.end {
         return;
     }
 #repeat t 8
-    let start$t = row_start(params.x, min(first_row + $tu, params.rows - 1u));
+    let start$t = row_start(params.x, row_at(tile, first_row + $tu));
 #repeat m RANKS/4
     var sums$t_$m = vec4<f32>();
 #end
 #end
 #repeat m RANKS/4
 #repeat i 4
-    let a$m_$i = a_row(first_rank + $mu * 4u + $iu);
+    let a$m_$i = a_row(tile, first_rank + $mu * 4u + $iu);
 #end
 #end
     for (var k = 0u; k < params.inputs; k += 4u) {
@@ -45,7 +46,7 @@ fn main(
     }
 #repeat t 8
 #repeat m RANKS/4
-    store_h(first_row + $tu, first_rank + $mu * 4u, sums$t_$m);
+    store_h(tile, first_row + $tu, first_rank + $mu * 4u, sums$t_$m);
 #end
 #end
 }

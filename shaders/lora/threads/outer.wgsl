@@ -17,20 +17,20 @@ fn main(
     let chunk = line / rank_tiles;
     let first_rank = (line - chunk * rank_tiles) * $RANKSu;
     let column = (index - line * column_tiles) * 8u;
-    let first = chunk * params.chunk_rows;
-    if first >= params.rows {
+    let tile = tile_at(chunk, params.chunk_rows);
+    if tile.first >= tile.end {
         return;
     }
-    let end = min(first + params.chunk_rows, params.rows);
     var left: array<vec4<f32>, $RANKS>;
     var right: array<vec4<f32>, $RANKS>;
-    for (var row = first; row < end; row++) {
+    for (var place = tile.first; place < tile.end; place++) {
+        let row = row_at(tile, place);
         let w_start = row_start(params.w, row);
         let v_start = row_start(params.v, row);
         let v_left = load_v(v_start, column, true);
         let v_right = load_v(v_start, column + 4u, true);
 #repeat m RANKS/4
-        let w$m = load_w(w_start, first_rank + $mu * 4u, true);
+        let w$m = load_w(tile, w_start, first_rank + $mu * 4u, true);
 #repeat i 4
         left[$m * 4 + $i] = fma(vec4<f32>(w$m[$i]), v_left, left[$m * 4 + $i]);
         right[$m * 4 + $i] = fma(vec4<f32>(w$m[$i]), v_right, right[$m * 4 + $i]);
@@ -38,7 +38,7 @@ fn main(
 #end
     }
 #repeat j RANKS
-    store_partial(chunk, first_rank + $ju, column, left[$j]);
-    store_partial(chunk, first_rank + $ju, column + 4u, right[$j]);
+    store_partial(tile, chunk, first_rank + $ju, column, left[$j]);
+    store_partial(tile, chunk, first_rank + $ju, column + 4u, right[$j]);
 #end
 }

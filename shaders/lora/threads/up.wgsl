@@ -15,31 +15,31 @@ fn main(
     let column_tiles = (params.width + 7u) / 8u;
     let row_tile = index / column_tiles;
     let column = (index - row_tile * column_tiles) * 8u;
-    let first = row_tile * 8u;
-    if first >= params.rows || is_off() {
+    let tile = tile_at(row_tile, 8u);
+    if tile.first >= tile.end || is_off(tile) {
         return;
     }
 #repeat t 8
-    let row$t = min(first + $tu, params.rows - 1u);
+    let row$t = row_at(tile, tile.first + $tu);
     let h_start$t = row_start(params.h, row$t);
     var left$t = vec4<f32>();
     var right$t = vec4<f32>();
 #end
     for (var j = 0u; j < params.rank; j += 4u) {
         // [rank][column].
-        let left = mat4x4<f32>(load_b(j, column), load_b(j + 1u, column), load_b(j + 2u, column), load_b(j + 3u, column));
+        let left = mat4x4<f32>(load_b(tile, j, column), load_b(tile, j + 1u, column), load_b(tile, j + 2u, column), load_b(tile, j + 3u, column));
         let next = column + 4u;
-        let right = mat4x4<f32>(load_b(j, next), load_b(j + 1u, next), load_b(j + 2u, next), load_b(j + 3u, next));
+        let right = mat4x4<f32>(load_b(tile, j, next), load_b(tile, j + 1u, next), load_b(tile, j + 2u, next), load_b(tile, j + 3u, next));
 #repeat t 8
-        let h$t = load_h(h_start$t, j);
+        let h$t = load_h(tile, h_start$t, j);
         left$t = add_four(left$t, h$t, left);
         right$t = add_four(right$t, h$t, right);
 #end
     }
 #repeat t 8
     let start$t = row_start(params.y, row$t);
-    left$t = injected(load_y(start$t, column), left$t);
-    right$t = injected(load_y(start$t, column + 4u), right$t);
+    left$t = injected(tile, load_y(start$t, column), left$t);
+    right$t = injected(tile, load_y(start$t, column + 4u), right$t);
 #end
 #repeat t 8
     store_y(start$t, column, left$t);

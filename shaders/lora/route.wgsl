@@ -1,0 +1,15 @@
+// Where the parts of `routes` start, and which tiles a dispatch has.
+struct Route {
+    rows: u32,       // the batch's rows in order of their adapters
+    adapters: u32,   // each segment's adapter
+    starts: u32,     // each segment's first place among `rows`, and the end
+    firsts: u32,     // each segment's first tile
+    tiles: u32,      // each tile's segment
+    first_tile: u32, // of this dispatch
+    count: u32,      // of this dispatch
+    matrix: u32,     // 2: A; 3: b_t
+    shift: u32,      // from an entry's start to elements of the binding
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
