@@ -2,7 +2,7 @@
 
 use super::maps::{Maps, Side};
 use super::step::{Gradient, Matrices, Step};
-use super::{Family, Gate, Lora, LoraDesc, OP, Routing, RowSample, Scaling, class};
+use super::{Family, Gate, Lora, LoraDesc, OP, Routing, RowSample, Scaling, Used, class};
 use crate::Error;
 use crate::gpu::view::Bound;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
@@ -336,7 +336,11 @@ impl Bank {
         runs
     }
 
-    fn check_forward(&self, gpu: &Gpu, args: &BankForward<'_>) -> Result<(), Error> {
+    pub(super) fn check_forward<'a>(
+        &self,
+        gpu: &Gpu,
+        args: &BankForward<'a>,
+    ) -> Result<Vec<Used<'a>>, Error> {
         let mut used =
             self.check_inputs(gpu, &args.x, args.arenas, args.routing, &args.gate, &args.lambda)?;
         let [samples, tokens, _] = args.x.shape;
@@ -347,7 +351,8 @@ impl Bank {
             check_rows(gpu, "h", &h, [samples, tokens, rank])?;
             used.push(("h", h, Access::Write));
         }
-        check_overlap(OP, &used)
+        check_overlap(OP, &used)?;
+        Ok(used)
     }
 
     fn check_backward(&self, gpu: &Gpu, args: &BankBackward<'_>) -> Result<(), Error> {
@@ -423,7 +428,7 @@ impl Bank {
         routing: &Routing,
         gate: &Gate<'a>,
         lambda: &Knob<'a>,
-    ) -> Result<Vec<(&'static str, View<'a>, Access)>, Error> {
+    ) -> Result<Vec<Used<'a>>, Error> {
         if routing.adapters as usize != self.members.len() {
             let value = format!("for {} adapters", routing.adapters);
             let rule = format!("the bank has {}", self.members.len());

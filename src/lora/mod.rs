@@ -30,7 +30,10 @@
 //! `2 · rows · rank` backward beside the partial sums: `rank · width` f32 for each chunk of dA or dB (512 rows in
 //! [`Family::Lanes`], else 256; doubled until all take less than 64 MiB). [`crate::gpu::Gpu::scratch_bytes`] counts exactly.
 //!
-//! Several adapted layers are several calls into one recorder.
+//! **Rows.** Class tokens keep their bits where the views start behind them: the offset of one row, `tokens − 1` tokens a
+//! sample, the strides unchanged. Samples of differing lengths, and
+//! samples with adapters of their own, go through a [`Bank`] and its [`Routing`] (ragged rows without further adapters: a
+//! bank of one). Several adapted layers are several calls into one recorder, or one [`forward_layers`].
 
 mod bank;
 mod family;
@@ -49,6 +52,9 @@ use crate::Error;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
 use maps::Maps;
 use step::{Gradient, Matrices, Step};
+
+/// An argument for the overlap check.
+type Used<'a> = (&'static str, View<'a>, Access);
 
 const OP: &str = "lora";
 /// What the loops over inputs and outputs take in every family.
@@ -305,7 +311,7 @@ impl Lora {
         })
     }
 
-    fn check_forward(&self, recorder: &Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
+    fn check_forward<'a>(&self, recorder: &Recorder<'_>, args: &Forward<'a>) -> Result<Vec<Used<'a>>, Error> {
         let mut used = self.check_inputs(recorder, &args.x, &args.a, &args.b_t, &args.gate, &args.lambda)?;
         let [samples, tokens, _] = args.x.shape;
         args.y.check_shape(OP, "y", Dtype::F32, [samples, tokens, self.desc.outputs])?;
@@ -314,7 +320,8 @@ impl Lora {
             h.check_shape(OP, "h", Dtype::F32, [samples, tokens, self.desc.rank])?;
             used.push(("h", h, Access::Write));
         }
-        check_overlap(OP, &used)
+        check_overlap(OP, &used)?;
+        Ok(used)
     }
 
     fn check_backward(&self, recorder: &Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
@@ -352,7 +359,7 @@ impl Lora {
         b_t: &View<'a>,
         gate: &Gate<'a>,
         lambda: &Knob<'a>,
-    ) -> Result<Vec<(&'static str, View<'a>, Access)>, Error> {
+    ) -> Result<Vec<Used<'a>>, Error> {
         let LoraDesc { inputs, outputs, rank, .. } = self.desc;
         let [samples, tokens, _] = x.shape;
         x.check_shape(OP, "x", Dtype::F32, [samples, tokens, inputs])?;
@@ -369,6 +376,52 @@ impl Lora {
         used.extend(gate.view().map(|gate| ("gate", gate, Access::Read)));
         Ok(used)
     }
+}
+
+/// One layer's forward among several.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Layer<'a> {
+    /// One adapter.
+    One(&'a Lora, Forward<'a>),
+    /// Many adapters.
+    Many(&'a Bank, BankForward<'a>),
+}
+
+/// Records the forward of layers that do not depend on each other, such as q, k and v: first every `h = x Aᵀ`, then every
+/// `h ⊙ g`, then every injection, with the bits of one call after the other.
+///
+/// wgpu separates two dispatches by a barrier where a buffer that the first one writes is bound again. Between layers
+/// of one wave there is none if each layer has its own buffer for y and, where h is saved, for h, not ranges of one; no
+/// range of scratch is lent, since all of it is one buffer; and λ is a host value, since a λ in a buffer ends the pass.
+///
+/// ```no_run
+/// # use gtca::{gpu::*, lora::*};
+/// # fn f(recorder: &mut Recorder<'_>, lora: &Lora, q: Forward<'_>, v: Forward<'_>) -> Result<(), gtca::Error> {
+/// forward_layers(recorder, &[Layer::One(lora, q), Layer::One(lora, v)])
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`Lora::forward`] and [`Bank::forward`]; a layer that reads or writes what another one writes.
+pub fn forward_layers(recorder: &mut Recorder<'_>, layers: &[Layer<'_>]) -> Result<(), Error> {
+    let mut used = Vec::new();
+    let mut steps = Vec::with_capacity(layers.len());
+    for layer in layers {
+        let gpu = recorder.gpu();
+        match layer {
+            Layer::One(lora, args) => {
+                used.extend(lora.check_forward(recorder, args)?);
+                steps.push((lora.step(gpu, args)?, args.y));
+            }
+            Layer::Many(bank, args) => {
+                used.extend(bank.check_forward(gpu, args)?);
+                steps.push((bank.step(gpu, args)?, args.y));
+            }
+        }
+    }
+    check_overlap(OP, &used)?;
+    step::forward(recorder, &steps)
 }
 
 /// Ranks that the same kernels serve: powers of two from 4.

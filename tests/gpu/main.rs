@@ -10,6 +10,7 @@ mod encode;
 mod gate;
 mod linear;
 mod lora;
+mod lora_many;
 mod loss;
 mod metrics;
 mod optim;

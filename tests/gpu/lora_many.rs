@@ -1,0 +1,636 @@
+//! `lora` with many adapters in a batch: against an f64 reference row by row, and bit for bit against the plain op with
+//! each adapter alone.
+
+use crate::support::*;
+use gtca::gpu::{Gpu, Knob, Mode, View};
+use gtca::lora::{
+    Backward, Bank, BankBackward, BankDesc, BankForward, Family, Forward, Gate, Lora, LoraDesc, Member,
+    Place, RowSample, Scaling,
+};
+
+/// Bits that a row without an adapter holds, and keeps.
+const KEPT: u32 = 0x7fc0_1234;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Gates {
+    None,
+    Sample,
+    SampleScalar,
+    Token,
+    TokenScalar,
+}
+
+const GATES: [Gates; 5] = [Gates::None, Gates::Sample, Gates::SampleScalar, Gates::Token, Gates::TokenScalar];
+
+/// How adapters fall to samples.
+#[derive(Clone, Copy, Debug)]
+enum Popularity {
+    Distinct,
+    Uniform,
+    Skewed,
+    Identical,
+}
+
+const POPULARITY: [Popularity; 4] =
+    [Popularity::Distinct, Popularity::Uniform, Popularity::Skewed, Popularity::Identical];
+
+#[derive(Clone)]
+struct Case {
+    inputs: usize,
+    outputs: usize,
+    ranks: Vec<u32>,
+    ids: Vec<i32>,
+    starts: Vec<u32>,
+    gates: Gates,
+    lambda: f32,
+    family: Family,
+    /// Elements of an arena; 0: all in one.
+    arena_elements: u32,
+    x: Vec<f32>,
+    y: Vec<f32>,
+    dy: Vec<f32>,
+    gate: Vec<f32>,
+    a: Vec<Vec<f32>>,
+    b_t: Vec<Vec<f32>>,
+}
+
+#[derive(Clone)]
+struct Results {
+    y: Vec<f32>,
+    h: Vec<f32>,
+    dx: Vec<f32>,
+    da: Vec<Vec<f32>>,
+    db_t: Vec<Vec<f32>>,
+    dgate: Vec<f32>,
+    dlambda: Vec<f32>,
+}
+
+fn families(gpu: &Gpu) -> Vec<Family> {
+    Family::ALL.into_iter().filter(|family| family.runs_on(gpu)).collect()
+}
+
+impl Case {
+    fn new(
+        ranks: &[u32],
+        ids: Vec<i32>,
+        lengths: &[u32],
+        [inputs, outputs]: [usize; 2],
+        gates: Gates,
+    ) -> Self {
+        let mut random = Random(ids.len() as u64 * 31 + ranks.len() as u64 + inputs as u64);
+        let mut starts = vec![0];
+        starts.extend(lengths.iter().scan(0, |sum, length| {
+            *sum += length;
+            Some(*sum)
+        }));
+        let rows = starts[ids.len()] as usize;
+        let rank = *ranks.iter().max().unwrap() as usize;
+        let gate = match gates {
+            Gates::None => 0,
+            Gates::Sample => ids.len() * rank,
+            Gates::SampleScalar => ids.len(),
+            Gates::Token => rows * rank,
+            Gates::TokenScalar => rows,
+        };
+        let mut case = Self {
+            inputs,
+            outputs,
+            gates,
+            lambda: 0.75,
+            family: Family::Threads,
+            arena_elements: u32::MAX,
+            x: random.f32s(rows * inputs),
+            y: random.f32s(rows * outputs),
+            dy: random.f32s(rows * outputs),
+            gate: random.f32s(gate).iter().map(|g| g + 1.0).collect(),
+            a: ranks.iter().map(|&rank| random.f32s(rank as usize * inputs)).collect(),
+            b_t: ranks.iter().map(|&rank| random.f32s(rank as usize * outputs)).collect(),
+            ranks: ranks.to_vec(),
+            ids,
+            starts,
+        };
+        // Rows without an adapter must be neither read nor written.
+        for sample in (0..case.ids.len()).filter(|&sample| case.ids[sample] < 0).collect::<Vec<_>>() {
+            for row in case.rows_of(sample) {
+                case.x[row * inputs..][..inputs].fill(f32::NAN);
+                case.dy[row * outputs..][..outputs].fill(f32::NAN);
+                case.y[row * outputs..][..outputs].fill(f32::from_bits(KEPT));
+            }
+        }
+        case
+    }
+
+    fn with(&self, family: Family) -> Self {
+        Self { family, ..self.clone() }
+    }
+
+    fn rows_of(&self, sample: usize) -> std::ops::Range<usize> {
+        self.starts[sample] as usize..self.starts[sample + 1] as usize
+    }
+
+    fn rows(&self) -> usize {
+        self.starts[self.ids.len()] as usize
+    }
+
+    fn rank(&self) -> usize {
+        *self.ranks.iter().max().unwrap() as usize
+    }
+
+    fn alpha(id: usize) -> f32 {
+        3.0 + id as f32 % 5.0
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let adapters: Vec<_> =
+            self.ranks.iter().enumerate().map(|(id, &rank)| (rank, Self::alpha(id))).collect();
+        Member::pack(self.inputs as u32, self.outputs as u32, &adapters, self.arena_elements)
+    }
+
+    /// The arenas' numbers; what belongs to no adapter is poison.
+    fn arenas(&self, members: &[Member]) -> Vec<Vec<f32>> {
+        let mut arenas: Vec<Vec<f32>> = Vec::new();
+        for (id, member) in members.iter().enumerate() {
+            for (place, data) in [(member.a, &self.a[id]), (member.b_t, &self.b_t[id])] {
+                arenas.resize(arenas.len().max(place.arena + 1), Vec::new());
+                let arena = &mut arenas[place.arena];
+                let start = place.start as usize;
+                arena.resize(arena.len().max(start + data.len()), f32::from_bits(POISON));
+                arena[start..start + data.len()].copy_from_slice(data);
+            }
+        }
+        arenas
+    }
+
+    /// `[samples, tokens]` of gates.
+    fn gate_shape(&self) -> [u32; 3] {
+        let [samples, rows, rank] = [self.ids.len(), self.rows(), self.rank()].map(|n| n as u32);
+        match self.gates {
+            Gates::None | Gates::Sample => [samples, 1, rank],
+            Gates::SampleScalar => [samples, 1, 1],
+            Gates::Token => [1, rows, rank],
+            Gates::TokenScalar => [1, rows, 1],
+        }
+    }
+
+    fn gate<'a>(&self, view: View<'a>) -> Gate<'a> {
+        match self.gates {
+            Gates::None => Gate::None,
+            Gates::Sample | Gates::Token => Gate::Rank(view),
+            Gates::SampleScalar | Gates::TokenScalar => Gate::Scalar(view),
+        }
+    }
+
+    fn run(&self, gpu: &'static Gpu, layout: Layout, mode: Mode) -> Results {
+        let members = self.members();
+        let [inputs, outputs, rows, rank] =
+            [self.inputs, self.outputs, self.rows(), self.rank()].map(|n| n as u32);
+        let scaling = Scaling::RankStabilized;
+        let desc = BankDesc { inputs, outputs, members: &members, scaling, family: Some(self.family) };
+        let bank = Bank::new(gpu, &desc).unwrap();
+        let routing = bank.route(gpu, &self.ids, RowSample::Starts(&self.starts)).unwrap();
+        let mut t = Tensors::new(gpu, layout);
+        let numbers = self.arenas(&members);
+        let arenas: Vec<_> = numbers.iter().map(|data| t.f32([1, 1, data.len() as u32], data)).collect();
+        let gradients: Vec<_> = numbers.iter().map(|data| t.poisoned([1, 1, data.len() as u32])).collect();
+        let x = t.f32([1, rows, inputs], &self.x);
+        let y = t.f32([1, rows, outputs], &self.y);
+        let dy = t.f32([1, rows, outputs], &self.dy);
+        let has_gates = self.gates != Gates::None;
+        let gates = has_gates.then(|| t.f32(self.gate_shape(), &self.gate));
+        let dgate = has_gates.then(|| t.poisoned(self.gate_shape()));
+        let h = t.poisoned([1, rows, rank]);
+        let dx = if mode == Mode::Overwrite {
+            t.poisoned([1, rows, inputs])
+        } else {
+            t.f32([1, rows, inputs], &vec![0.5; self.rows() * self.inputs])
+        };
+        let dlambda = t.poisoned([1, 1, 1]);
+        let views = |tensors: &[Tensor]| tensors.iter().map(|&tensor| t.view(tensor)).collect::<Vec<_>>();
+        let (arenas, outputs) = (views(&arenas), views(&gradients));
+        let gate = gates.map_or(Gate::None, |gates| self.gate(t.view(gates)));
+        let forward = BankForward {
+            x: t.view(x),
+            arenas: &arenas,
+            routing: &routing,
+            gate,
+            lambda: Knob::Host(self.lambda),
+            y: t.view(y),
+            h: Some(t.view(h)),
+        };
+        t.run(|recorder| {
+            bank.forward(recorder, &forward)?;
+            bank.backward(
+                recorder,
+                &BankBackward {
+                    x: forward.x,
+                    dy: t.view(dy),
+                    arenas: &arenas,
+                    routing: &routing,
+                    gate,
+                    lambda: forward.lambda,
+                    h: (rank % 2 == 0).then(|| t.view(h)),
+                    u: None,
+                    dx: Some(t.view(dx)),
+                    gradients: Some(&outputs),
+                    dgate: dgate.map(|dgate| t.view(dgate)),
+                    dlambda: Some(t.view(dlambda)),
+                    dx_mode: mode,
+                    parameter_mode: Mode::Overwrite,
+                    condition_mode: Mode::Overwrite,
+                },
+            )
+        })
+        .unwrap();
+        let written: Vec<Vec<f32>> = gradients.iter().map(|&tensor| t.read(tensor)).collect();
+        let matrix = |place: Place, id: usize, width: usize| {
+            written[place.arena][place.start as usize..][..self.ranks[id] as usize * width].to_vec()
+        };
+        Results {
+            y: t.read(y),
+            h: t.read(h),
+            dx: t.read(dx),
+            da: members.iter().enumerate().map(|(id, member)| matrix(member.a, id, self.inputs)).collect(),
+            db_t: members
+                .iter()
+                .enumerate()
+                .map(|(id, member)| matrix(member.b_t, id, self.outputs))
+                .collect(),
+            dgate: dgate.map_or(Vec::new(), |dgate| t.read(dgate)),
+            dlambda: t.read(dlambda),
+        }
+    }
+
+    fn scale(&self, id: usize) -> f64 {
+        f64::from(Self::alpha(id)) / f64::from(self.ranks[id]).sqrt()
+    }
+
+    /// The gate of a row and rank, and its place.
+    fn gate_at(&self, sample: usize, row: usize, j: usize) -> Option<usize> {
+        match self.gates {
+            Gates::None => None,
+            Gates::Sample => Some(sample * self.rank() + j),
+            Gates::SampleScalar => Some(sample),
+            Gates::Token => Some(row * self.rank() + j),
+            Gates::TokenScalar => Some(row),
+        }
+    }
+
+    /// f64, row by row, from the formula; `magnitudes`: of absolute values, for the bounds.
+    fn reference(&self, magnitudes: bool) -> Wide {
+        let wide = |values: &[f32]| -> Vec<f64> {
+            values.iter().map(|&v| if magnitudes { f64::from(v).abs() } else { v.into() }).collect()
+        };
+        let (x, dy, gate) = (wide(&self.x), wide(&self.dy), wide(&self.gate));
+        let [a, b_t] = [&self.a, &self.b_t].map(|all| all.iter().map(|data| wide(data)).collect::<Vec<_>>());
+        let zeros = |all: &[Vec<f32>]| all.iter().map(|data| vec![0.0; data.len()]).collect();
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let mut out = Wide {
+            y: wide(&self.y),
+            dx: vec![0.0; x.len()],
+            da: zeros(&self.a),
+            db_t: zeros(&self.b_t),
+            dgate: vec![0.0; gate.len()],
+            dlambda: 0.0,
+        };
+        for (sample, &id) in self.ids.iter().enumerate() {
+            let Ok(id) = usize::try_from(id) else { continue };
+            let (s, lambda) = (self.scale(id), f64::from(self.lambda));
+            for row in self.rows_of(sample) {
+                let (x, dy) = (&x[row * inputs..][..inputs], &dy[row * outputs..][..outputs]);
+                for j in 0..self.ranks[id] as usize {
+                    let (a, b) = (&a[id][j * inputs..][..inputs], &b_t[id][j * outputs..][..outputs]);
+                    let h: f64 = x.iter().zip(a).map(|(x, a)| x * a).sum();
+                    let u: f64 = dy.iter().zip(b).map(|(y, b)| y * b).sum();
+                    let place = self.gate_at(sample, row, j);
+                    let g = place.map_or(1.0, |place| gate[place]);
+                    for n in 0..outputs {
+                        out.y[row * outputs + n] += lambda * s * g * h * b[n];
+                        out.db_t[id][j * outputs + n] += lambda * s * g * h * dy[n];
+                    }
+                    for k in 0..inputs {
+                        out.dx[row * inputs + k] += lambda * s * g * u * a[k];
+                        out.da[id][j * inputs + k] += lambda * s * g * u * x[k];
+                    }
+                    if let Some(place) = place {
+                        out.dgate[place] += lambda * s * u * h;
+                    }
+                    out.dlambda += s * g * u * h;
+                }
+            }
+        }
+        out
+    }
+
+    /// Against the reference; rows without an adapter and adapters without rows by their bits.
+    fn check(&self, actual: &Results, label: &str) {
+        let (expected, magnitudes) = (self.reference(false), self.reference(true));
+        let terms = self.inputs + self.outputs + self.rank() + self.rows() * 2 + 8;
+        let bounds = |m: &[f64]| m.iter().map(|&m| sum_bound(terms, m)).collect::<Vec<_>>();
+        for (sample, &id) in self.ids.iter().enumerate() {
+            let rows = self.rows_of(sample);
+            let (y, dx) = (
+                rows.start * self.outputs..rows.end * self.outputs,
+                rows.start * self.inputs..rows.end * self.inputs,
+            );
+            if id < 0 {
+                assert!(actual.y[y].iter().all(|y| y.to_bits() == KEPT), "y of sample {sample} {label}");
+                assert!(actual.dx[dx].iter().all(|dx| dx.to_bits() == 0), "dx of sample {sample} {label}");
+                let h = &actual.h[rows.start * self.rank()..rows.end * self.rank()];
+                assert!(h.iter().all(|h| *h == 0.0), "h of sample {sample} {label}");
+                continue;
+            }
+            for row in rows {
+                let beyond =
+                    &actual.h[row * self.rank()..][..self.rank()][self.ranks[id as usize] as usize..];
+                assert!(beyond.iter().all(|h| *h == 0.0), "h of row {row} beyond its rank {label}");
+            }
+            assert_close(
+                &format!("y {label}"),
+                &actual.y[y.clone()],
+                &expected.y[y.clone()],
+                &bounds(&magnitudes.y[y]),
+            );
+            assert_close(
+                &format!("dx {label}"),
+                &actual.dx[dx.clone()],
+                &expected.dx[dx.clone()],
+                &bounds(&magnitudes.dx[dx]),
+            );
+        }
+        let has_rows = |id: usize| {
+            (0..self.ids.len())
+                .any(|sample| self.ids[sample] == id as i32 && !self.rows_of(sample).is_empty())
+        };
+        for id in 0..self.ranks.len() {
+            for (name, actual, expected, magnitudes) in [
+                ("da", &actual.da[id], &expected.da[id], &magnitudes.da[id]),
+                ("db_t", &actual.db_t[id], &expected.db_t[id], &magnitudes.db_t[id]),
+            ] {
+                if has_rows(id) {
+                    assert_close(&format!("{name} of {id} {label}"), actual, expected, &bounds(magnitudes));
+                } else {
+                    assert!(actual.iter().all(|v| v.to_bits() == POISON), "{name} of absent {id} {label}");
+                }
+            }
+        }
+        assert_close(&format!("dgate {label}"), &actual.dgate, &expected.dgate, &bounds(&magnitudes.dgate));
+        let terms = terms + self.rows() * self.rank();
+        assert_close(
+            &format!("dlambda {label}"),
+            &actual.dlambda,
+            &[expected.dlambda],
+            &[sum_bound(terms, magnitudes.dlambda)],
+        );
+    }
+
+    /// Rows of one adapter alone through the plain op, the samples' gates given per token.
+    fn check_against_plain(&self, gpu: &'static Gpu, actual: &Results) {
+        for id in 0..self.ranks.len() {
+            let samples = (0..self.ids.len()).filter(|&sample| self.ids[sample] == id as i32);
+            let rows: Vec<(usize, usize)> =
+                samples.flat_map(|sample| self.rows_of(sample).map(move |row| (sample, row))).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let gather = |values: &[f32], width: usize| -> Vec<f32> {
+                rows.iter().flat_map(|&(_, row)| values[row * width..][..width].to_vec()).collect()
+            };
+            let [count, inputs, outputs] = [rows.len(), self.inputs, self.outputs].map(|n| n as u32);
+            let rank = self.ranks[id];
+            let columns =
+                if matches!(self.gates, Gates::SampleScalar | Gates::TokenScalar) { 1 } else { rank };
+            let gate: Vec<f32> = rows
+                .iter()
+                .flat_map(|&(sample, row)| (0..columns as usize).map(move |j| (sample, row, j)))
+                .filter_map(|(sample, row, j)| Some(self.gate[self.gate_at(sample, row, j)?]))
+                .collect();
+            let desc = LoraDesc {
+                inputs,
+                outputs,
+                rank,
+                alpha: Self::alpha(id),
+                scaling: Scaling::RankStabilized,
+                family: Some(self.family),
+            };
+            let op = Lora::new(&desc).unwrap();
+            let mut t = Tensors::new(gpu, Layout::Separate);
+            let x = t.f32([1, count, inputs], &gather(&self.x, self.inputs));
+            let dy = t.f32([1, count, outputs], &gather(&self.dy, self.outputs));
+            let y = t.f32([1, count, outputs], &gather(&self.y, self.outputs));
+            let (a, b_t) = (t.f32([rank, 1, inputs], &self.a[id]), t.f32([rank, 1, outputs], &self.b_t[id]));
+            let dx = t.poisoned([1, count, inputs]);
+            let (da, db_t) = (t.poisoned([rank, 1, inputs]), t.poisoned([rank, 1, outputs]));
+            let gates = (self.gates != Gates::None).then(|| t.f32([1, count, columns], &gate));
+            let gate = gates.map_or(Gate::None, |gates| self.gate(t.view(gates)));
+            let lambda = Knob::Host(self.lambda);
+            let (x, a, b_t) = (t.view(x), t.view(a), t.view(b_t));
+            t.run(|recorder| {
+                op.forward(recorder, &Forward { x, a, b_t, gate, lambda, y: t.view(y), h: None })?;
+                op.backward(
+                    recorder,
+                    &Backward {
+                        x,
+                        dy: t.view(dy),
+                        a,
+                        b_t,
+                        gate,
+                        lambda,
+                        h: None,
+                        u: None,
+                        dx: Some(t.view(dx)),
+                        da: Some(t.view(da)),
+                        db_t: Some(t.view(db_t)),
+                        dgate: None,
+                        dlambda: None,
+                        dx_mode: Mode::Overwrite,
+                        parameter_mode: Mode::Overwrite,
+                        condition_mode: Mode::Overwrite,
+                    },
+                )
+            })
+            .unwrap();
+            assert_same_bits("y", &t.read(y), &gather(&actual.y, self.outputs));
+            assert_same_bits("dx", &t.read(dx), &gather(&actual.dx, self.inputs));
+            assert_same_bits("da", &t.read(da), &actual.da[id]);
+            assert_same_bits("db_t", &t.read(db_t), &actual.db_t[id]);
+        }
+    }
+}
+
+struct Wide {
+    y: Vec<f64>,
+    dx: Vec<f64>,
+    da: Vec<Vec<f64>>,
+    db_t: Vec<Vec<f64>>,
+    dgate: Vec<f64>,
+    dlambda: f64,
+}
+
+#[track_caller]
+fn assert_same(a: &Results, b: &Results) {
+    assert_same_bits("y", &a.y, &b.y);
+    assert_same_bits("h", &a.h, &b.h);
+    assert_same_bits("dx", &a.dx, &b.dx);
+    assert_same_bits("da", &a.da.concat(), &b.da.concat());
+    assert_same_bits("db_t", &a.db_t.concat(), &b.db_t.concat());
+    assert_same_bits("dgate", &a.dgate, &b.dgate);
+    assert_same_bits("dlambda", &a.dlambda, &b.dlambda);
+}
+
+/// Ids of `samples` samples, the last but one without an adapter.
+fn ids(popularity: Popularity, samples: usize, adapters: usize) -> Vec<i32> {
+    let mut random = Random(77);
+    let mut ids: Vec<i32> = (0..samples)
+        .map(|sample| match popularity {
+            Popularity::Distinct => (sample * 5 % adapters) as i32,
+            Popularity::Uniform => random.below(adapters as u32) as i32,
+            // Half the samples take adapter 0, a quarter adapter 1 …
+            Popularity::Skewed => (random.unit().log2() * -1.0) as i32 % adapters as i32,
+            Popularity::Identical => 2,
+        })
+        .collect();
+    ids[samples - 2] = -1;
+    ids
+}
+
+/// Rows of each sample: of one length, or ragged with an empty sample.
+fn lengths(samples: usize, ragged: bool) -> Vec<u32> {
+    (0..samples).map(|sample| if ragged { [3, 0, 17, 1, 70, 9][sample % 6] } else { 7 }).collect()
+}
+
+#[test]
+fn every_popularity_of_mixed_ranks_matches_the_reference_and_the_plain_op() {
+    let Some(gpu) = gpu() else { return };
+    let ranks = [4, 16, 8, 5, 1, 33, 16, 70, 12, 2, 64];
+    for (p, popularity) in POPULARITY.into_iter().enumerate() {
+        for ragged in [false, true] {
+            for (f, family) in families(gpu).into_iter().enumerate() {
+                let gates = GATES[(p * 2 + usize::from(ragged) + f * 3) % GATES.len()];
+                let widths = [[13, 18], [20, 36]][(p + f) % 2];
+                let samples = 11;
+                let case = Case::new(
+                    &ranks,
+                    ids(popularity, samples, ranks.len()),
+                    &lengths(samples, ragged),
+                    widths,
+                    gates,
+                )
+                .with(family);
+                let actual = case.run(gpu, LAYOUTS[(p + f) % 2], Mode::Overwrite);
+                case.check(&actual, &format!("{popularity:?} ragged {ragged} {family:?} {gates:?}"));
+                case.check_against_plain(gpu, &actual);
+            }
+        }
+    }
+}
+
+#[test]
+fn whole_vectors_both_layouts_and_repeats_give_the_same_bits() {
+    let Some(gpu) = gpu() else { return };
+    for (family, gates) in
+        families(gpu).into_iter().flat_map(|family| [Gates::Sample, Gates::Token].map(|g| (family, g)))
+    {
+        // Ranks and widths are multiples of four: separate buffers hold vectors, one buffer does not.
+        let ranks = [8, 16, 4, 16, 32];
+        let case = Case::new(&ranks, ids(Popularity::Uniform, 9, 5), &lengths(9, true), [64, 36], gates)
+            .with(family);
+        let first = case.run(gpu, Layout::Separate, Mode::Overwrite);
+        case.check(&first, &format!("{family:?} {gates:?}"));
+        case.check_against_plain(gpu, &first);
+        for layout in [Layout::OneBuffer, Layout::Separate, Layout::OneBuffer] {
+            assert_same(&first, &case.run(gpu, layout, Mode::Overwrite));
+        }
+    }
+}
+
+#[test]
+fn a_sum_of_several_chunks_counts_them_from_the_adapters_first_row() {
+    let Some(gpu) = gpu() else { return };
+    for family in families(gpu) {
+        let case = Case::new(&[4, 3], vec![0, 1, 0, -1, 1], &[300, 5, 400, 3, 600], [6, 5], Gates::Sample)
+            .with(family);
+        let actual = case.run(gpu, Layout::Separate, Mode::Overwrite);
+        case.check(&actual, &format!("{family:?}"));
+        case.check_against_plain(gpu, &actual);
+    }
+}
+
+#[test]
+fn accumulated_dx_keeps_the_bits_of_rows_without_an_adapter() {
+    let Some(gpu) = gpu() else { return };
+    let case = Case::new(&[4], vec![0, -1, 0], &[5, 4, 3], [6, 5], Gates::None);
+    let added = case.run(gpu, Layout::Separate, Mode::Accumulate).dx;
+    let alone = case.run(gpu, Layout::Separate, Mode::Overwrite).dx;
+    assert!(added[30..54].iter().all(|dx| *dx == 0.5));
+    for (added, alone) in added.iter().zip(&alone) {
+        assert!((added - alone - 0.5).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn gradients_of_the_members_present_match_central_differences() {
+    let Some(gpu) = gpu() else { return };
+    for (family, gates) in families(gpu).into_iter().flat_map(|family| GATES.map(|gates| (family, gates))) {
+        let case = Case::new(&[3, 2], vec![1, 0, -1, 1], &[2, 3, 1, 4], [5, 4], gates).with(family);
+        let actual = case.run(gpu, Layout::OneBuffer, Mode::Overwrite);
+        let objective = |case: &Case| {
+            let y = case.reference(false).y;
+            y.iter()
+                .zip(&case.dy)
+                .filter(|(y, _)| y.is_finite())
+                .map(|(y, dy)| y * f64::from(*dy))
+                .sum::<f64>()
+        };
+        // Steps of 2⁻⁶ on f32 inputs are exact enough: the objective is linear in each input.
+        let check = |name: &str, actual: f32, change: &dyn Fn(&mut Case, f32)| {
+            let [mut above, mut below] = [case.clone(), case.clone()];
+            change(&mut above, 0.015625);
+            change(&mut below, -0.015625);
+            let expected = (objective(&above) - objective(&below)) / 0.03125;
+            assert!(
+                (f64::from(actual) - expected).abs() < 2e-4,
+                "{name} {family:?} {gates:?}: {actual} {expected}"
+            );
+        };
+        for at in 0..case.gate.len() {
+            check("dgate", actual.dgate[at], &|case, step| case.gate[at] += step);
+        }
+        for (id, at) in [(0, 0), (0, 7), (1, 9), (1, 3)] {
+            check("da", actual.da[id][at], &|case, step| case.a[id][at] += step);
+        }
+        for (id, at) in [(0, 0), (0, 11), (1, 7), (1, 3)] {
+            check("db_t", actual.db_t[id][at], &|case, step| case.b_t[id][at] += step);
+        }
+        check("dlambda", actual.dlambda[0], &|case, step| case.lambda += step);
+    }
+}
+
+#[test]
+fn thousands_of_tiny_adapters_run_in_one_batch() {
+    let Some(gpu) = gpu() else { return };
+    let ranks: Vec<u32> = (0..3_000).map(|id| 1 + id % 4).collect();
+    let samples: Vec<i32> =
+        (0..3_000).map(|sample| if sample % 7 == 0 { -1 } else { (sample * 1_009 % 3_000) as i32 }).collect();
+    for family in families(gpu) {
+        let case = Case::new(&ranks, samples.clone(), &vec![2; 3_000], [4, 6], Gates::Sample).with(family);
+        case.check(&case.run(gpu, Layout::Separate, Mode::Overwrite), &format!("{family:?}"));
+    }
+}
+
+#[test]
+fn adapters_in_several_arenas_give_the_same_bits() {
+    let Some(gpu) = gpu() else { return };
+    for family in families(gpu) {
+        let ranks = [4, 16, 8, 5, 16, 12];
+        let case =
+            Case::new(&ranks, ids(Popularity::Uniform, 9, 6), &lengths(9, true), [12, 20], Gates::Token)
+                .with(family);
+        let whole = case.run(gpu, Layout::Separate, Mode::Overwrite);
+        for arena_elements in [1, 600] {
+            assert_same(
+                &whole,
+                &Case { arena_elements, ..case.clone() }.run(gpu, Layout::Separate, Mode::Overwrite),
+            );
+        }
+    }
+}
