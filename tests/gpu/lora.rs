@@ -9,6 +9,18 @@ enum Kind {
     None,
     Rank,
     Scalar,
+    Token,
+    TokenScalar,
+}
+
+impl Kind {
+    fn is_scalar(self) -> bool {
+        matches!(self, Self::Scalar | Self::TokenScalar)
+    }
+
+    fn is_per_token(self) -> bool {
+        matches!(self, Self::Token | Self::TokenScalar)
+    }
 }
 
 /// The families that this adapter can run; each takes every test.
@@ -84,6 +96,8 @@ impl Case {
             Kind::None => 0,
             Kind::Rank => samples * rank,
             Kind::Scalar => samples,
+            Kind::Token => rows * rank,
+            Kind::TokenScalar => rows,
         };
         Self {
             family: Family::Threads,
@@ -123,25 +137,26 @@ impl Case {
     fn run(&self, gpu: &'static Gpu, layout: Layout) -> Results<f32> {
         let [samples, tokens, inputs, outputs, rank] =
             [self.samples, self.tokens, self.inputs, self.outputs, self.rank].map(|n| n as u32);
-        let columns = if self.kind == Kind::Scalar { 1 } else { rank };
+        let columns = if self.kind.is_scalar() { 1 } else { rank };
+        let gate_tokens = if self.kind.is_per_token() { tokens } else { 1 };
         let mut t = Tensors::new(gpu, layout);
         let x = t.f32([samples, tokens, inputs], &self.x);
         let a = t.f32([rank, 1, inputs], &self.a);
         let b_t = t.f32([rank, 1, outputs], &self.b_t);
         let y = t.f32([samples, tokens, outputs], &self.y);
         let dy = t.f32([samples, tokens, outputs], &self.dy);
-        let gates = (self.kind != Kind::None).then(|| t.f32([samples, 1, columns], &self.gates));
+        let gates = (self.kind != Kind::None).then(|| t.f32([samples, gate_tokens, columns], &self.gates));
         let [h, u] = [(); 2].map(|()| t.poisoned([samples, tokens, rank]));
         let dx = t.poisoned([samples, tokens, inputs]);
         let da = t.poisoned([rank, 1, inputs]);
         let db_t = t.poisoned([rank, 1, outputs]);
-        let dgate = t.poisoned([samples, 1, columns]);
+        let dgate = t.poisoned([samples, gate_tokens, columns]);
         let dlambda = t.poisoned([1, 1, 1]);
         let knob = gpu.upload("lambda", &[0.0, self.lambda]);
         let lambda = if self.lambda_in_buffer { Knob::Buffer(&knob, 4) } else { Knob::Host(self.lambda) };
         let gate = match (self.kind, gates) {
-            (Kind::Rank, Some(gates)) => Gate::Rank(t.view(gates)),
-            (Kind::Scalar, Some(gates)) => Gate::Scalar(t.view(gates)),
+            (Kind::Rank | Kind::Token, Some(gates)) => Gate::Rank(t.view(gates)),
+            (Kind::Scalar | Kind::TokenScalar, Some(gates)) => Gate::Scalar(t.view(gates)),
             _ => Gate::None,
         };
         let (x, a, b_t) = (t.view(x), t.view(a), t.view(b_t));
@@ -175,10 +190,11 @@ impl Case {
     fn twin(&self) -> Results<f32> {
         let gates = match self.kind {
             Kind::None => twin::Gates::None,
-            Kind::Rank => twin::Gates::Rank(&self.gates),
-            Kind::Scalar => twin::Gates::Scalar(&self.gates),
+            Kind::Rank | Kind::Token => twin::Gates::Rank(&self.gates),
+            Kind::Scalar | Kind::TokenScalar => twin::Gates::Scalar(&self.gates),
         };
-        let (rank, tokens, scale, lambda) = (self.rank, self.tokens, self.op().scale(), self.lambda);
+        let tokens = if self.kind.is_per_token() { 1 } else { self.tokens };
+        let (rank, scale, lambda) = (self.rank, self.op().scale(), self.lambda);
         let h = twin::down(self.family, &self.x, self.inputs, &self.a);
         let u = twin::down(self.family, &self.dy, self.outputs, &self.b_t);
         let [h, u] = [&h, &u].map(|values| twin::Gated { values, rank, tokens, gates });
@@ -186,7 +202,7 @@ impl Case {
         twin::up(h, &self.b_t, lambda * scale, &mut y, Mode::Accumulate);
         let mut dx = vec![f32::NAN; self.x.len()];
         twin::up(u, &self.a, lambda * scale, &mut dx, Mode::Overwrite);
-        let scalar = self.kind == Kind::Scalar;
+        let scalar = self.kind.is_scalar();
         let dgate = twin::dgate(u.values, h.values, rank, tokens, scalar, [scale, lambda]);
         Results {
             y,
@@ -216,10 +232,12 @@ impl Case {
     fn reference(&self, w: &Wide) -> Results<f64> {
         let (inputs, outputs, rank) = (self.inputs, self.outputs, self.rank);
         let [s, lambda] = w.factor;
-        let gate = |sample: usize, j: usize| match self.kind {
-            Kind::None => 1.0,
-            Kind::Rank => w.gates[sample * rank + j],
-            Kind::Scalar => w.gates[sample],
+        let gate_at = |row: usize, j: usize| match self.kind {
+            Kind::None => None,
+            Kind::Rank => Some(row / self.tokens * rank + j),
+            Kind::Scalar => Some(row / self.tokens),
+            Kind::Token => Some(row * rank + j),
+            Kind::TokenScalar => Some(row),
         };
         let mut out = Results {
             y: w.y.clone(),
@@ -230,13 +248,13 @@ impl Case {
             dlambda: vec![0.0],
         };
         for row in 0..self.rows() {
-            let sample = row / self.tokens;
             let (x, dy) = (&w.x[row * inputs..][..inputs], &w.dy[row * outputs..][..outputs]);
             for j in 0..rank {
                 let (a, b) = (&w.a[j * inputs..][..inputs], &w.b_t[j * outputs..][..outputs]);
                 let ax: f64 = x.iter().zip(a).map(|(x, a)| x * a).sum();
                 let by: f64 = dy.iter().zip(b).map(|(y, b)| y * b).sum();
-                let strength = lambda * s * gate(sample, j);
+                let gate = gate_at(row, j).map_or(1.0, |at| w.gates[at]);
+                let strength = lambda * s * gate;
                 for n in 0..outputs {
                     out.y[row * outputs + n] += strength * ax * b[n];
                     out.db_t[j * outputs + n] += strength * ax * dy[n];
@@ -245,12 +263,10 @@ impl Case {
                     out.dx[row * inputs + k] += strength * by * a[k];
                     out.da[j * inputs + k] += strength * by * x[k];
                 }
-                match self.kind {
-                    Kind::None => {}
-                    Kind::Rank => out.dgate[sample * rank + j] += lambda * s * by * ax,
-                    Kind::Scalar => out.dgate[sample] += lambda * s * by * ax,
+                if let Some(at) = gate_at(row, j) {
+                    out.dgate[at] += lambda * s * by * ax;
                 }
-                out.dlambda[0] += s * gate(sample, j) * by * ax;
+                out.dlambda[0] += s * gate * by * ax;
             }
         }
         out
@@ -342,6 +358,30 @@ fn every_rank_and_gate_matches_the_reference() {
 }
 
 #[test]
+fn gates_per_token_match_the_reference_and_repeated_ones_give_the_bits_of_gates_per_sample() {
+    let Some(gpu) = gpu() else { return };
+    for (i, [tokens, rank]) in [[1, 4], [3, 5], [8, 8], [70, 17]].into_iter().enumerate() {
+        for kind in [Kind::Token, Kind::TokenScalar] {
+            Case::new([5, tokens, 11, 13, rank], kind).check(gpu, LAYOUTS[i % 2]);
+        }
+        for (kind, own) in [(Kind::Rank, Kind::Token), (Kind::Scalar, Kind::TokenScalar)] {
+            let case = Case::new([5, tokens, 11, 13, rank], kind);
+            let columns = if kind.is_scalar() { 1 } else { rank };
+            let repeated = case.gates.chunks(columns).flat_map(|gates| gates.repeat(tokens)).collect();
+            let (shared, own) = (
+                case.run(gpu, Layout::Separate),
+                Case { kind: own, gates: repeated, ..case }.run(gpu, Layout::Separate),
+            );
+            for (name, a, b) in
+                [("y", &shared.y, &own.y), ("dx", &shared.dx, &own.dx), ("da", &shared.da, &own.da)]
+            {
+                assert_same_bits(name, a, b);
+            }
+        }
+    }
+}
+
+#[test]
 fn every_size_around_the_tile_edges_matches_the_reference() {
     let Some(gpu) = gpu() else { return };
     let sizes = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33];
@@ -422,7 +462,8 @@ fn ragged_widths_match_the_reference() {
 #[test]
 fn gradients_match_central_differences() {
     let Some(gpu) = gpu() else { return };
-    for (family, kind) in families(gpu).into_iter().flat_map(|family| KINDS.map(|kind| (family, kind))) {
+    let kinds = [Kind::None, Kind::Rank, Kind::Scalar, Kind::Token, Kind::TokenScalar];
+    for (family, kind) in families(gpu).into_iter().flat_map(|family| kinds.map(|kind| (family, kind))) {
         let case = Case::new([3, 3, 7, 5, 3], kind).with(family);
         let actual = case.run(gpu, Layout::OneBuffer);
         let objective = |w: &Wide| case.reference(w).y.iter().zip(&w.dy).map(|(y, dy)| y * dy).sum::<f64>();

@@ -4,8 +4,8 @@
 use crate::support::*;
 use gtca::gpu::{Gpu, Knob, Mode, View};
 use gtca::lora::{
-    Backward, Bank, BankBackward, BankDesc, BankForward, Family, Forward, Gate, Lora, LoraDesc, Member,
-    Place, RowSample, Scaling,
+    Backward, Bank, BankBackward, BankDesc, BankForward, Family, Forward, Gate, Layer, Lora, LoraDesc,
+    Member, Place, RowSample, Scaling, forward_layers,
 };
 
 /// Bits that a row without an adapter holds, and keeps.
@@ -501,7 +501,7 @@ fn lengths(samples: usize, ragged: bool) -> Vec<u32> {
 #[test]
 fn every_popularity_of_mixed_ranks_matches_the_reference_and_the_plain_op() {
     let Some(gpu) = gpu() else { return };
-    let ranks = [4, 16, 8, 5, 1, 33, 16, 70, 12, 2, 64];
+    let ranks = [4, 16, 3, 33, 1, 70, 12, 2, 64, 16, 4];
     for (p, popularity) in POPULARITY.into_iter().enumerate() {
         for ragged in [false, true] {
             for (f, family) in families(gpu).into_iter().enumerate() {
@@ -531,7 +531,7 @@ fn whole_vectors_both_layouts_and_repeats_give_the_same_bits() {
         families(gpu).into_iter().flat_map(|family| [Gates::Sample, Gates::Token].map(|g| (family, g)))
     {
         // Ranks and widths are multiples of four: separate buffers hold vectors, one buffer does not.
-        let ranks = [8, 16, 4, 16, 32];
+        let ranks = [8, 16, 4, 16, 12];
         let case = Case::new(&ranks, ids(Popularity::Uniform, 9, 5), &lengths(9, true), [64, 36], gates)
             .with(family);
         let first = case.run(gpu, Layout::Separate, Mode::Overwrite);
@@ -633,4 +633,283 @@ fn adapters_in_several_arenas_give_the_same_bits() {
             );
         }
     }
+}
+
+#[test]
+fn arenas_beyond_one_binding_are_taken_window_by_window() {
+    let Some(gpu) = gpu() else { return };
+    const WIDTH: usize = 4_096;
+    let members = Member::pack(WIDTH as u32, WIDTH as u32, &[(4, 4.0); 1_100], u32::MAX);
+    let elements = 1_100 * 8 * WIDTH as u64;
+    assert!(elements * 4 > gpu.limits().max_storage_buffer_binding_size);
+    let [arena, gradient] = ["arena", "gradient"].map(|label| gpu.zeros(label, elements * 4));
+    let ids: Vec<i32> = (0..1_100).step_by(9).collect();
+    let mut random = Random(5);
+    let numbers: Vec<Vec<f32>> = ids.iter().map(|_| random.f32s(8 * WIDTH)).collect();
+    for (id, data) in ids.iter().zip(&numbers) {
+        let at = u64::from(members[*id as usize].a.start) * 4;
+        gpu.queue().write_buffer(&arena, at, bytemuck::cast_slice(data));
+    }
+    let rows = ids.len() as u32;
+    let [x, dy] = [(); 2].map(|()| random.f32s(ids.len() * WIDTH));
+    let (given, dy_given) = (gpu.upload("x", &x), gpu.upload("dy", &dy));
+    for family in families(gpu) {
+        let desc = BankDesc {
+            inputs: WIDTH as u32,
+            outputs: WIDTH as u32,
+            members: &members,
+            family: Some(family),
+            ..Default::default()
+        };
+        let bank = Bank::new(gpu, &desc).unwrap();
+        let routing = bank.route(gpu, &ids, RowSample::Uniform(1)).unwrap();
+        let y = gpu.zeros("y", u64::from(rows) * WIDTH as u64 * 4);
+        // A member without rows at either end of the second window.
+        let absent = [1_000, 1_098].map(|id| u64::from(members[id].b_t.start) * 4);
+        for at in absent {
+            gpu.queue().write_buffer(&gradient, at, &POISON.to_le_bytes());
+        }
+        let view = |buffer| View::matrix(buffer, rows, WIDTH as u32);
+        let arenas = [View::vector(&arena, elements as u32)];
+        let gradients = [View::vector(&gradient, elements as u32)];
+        let (x_view, lambda) = (view(&given), Knob::Host(1.0));
+        gpu.run(|recorder| {
+            let forward = BankForward {
+                x: x_view,
+                arenas: &arenas,
+                routing: &routing,
+                gate: Gate::None,
+                lambda,
+                y: view(&y),
+                h: None,
+            };
+            bank.forward(recorder, &forward)?;
+            bank.backward(
+                recorder,
+                &BankBackward { gradients: Some(&gradients), ..no_gradients(&forward, view(&dy_given)) },
+            )
+        })
+        .unwrap();
+        let read = |view: View<'_>| pollster::block_on(gpu.read_f32(&view)).unwrap();
+        let y = read(view(&y));
+        for at in absent {
+            assert_eq!(read(View::vector(&gradient, 1).at(at))[0].to_bits(), POISON);
+        }
+        for (row, (id, data)) in ids.iter().zip(&numbers).enumerate() {
+            let (a, b) = data.split_at(4 * WIDTH);
+            let [x, dy] = [&x, &dy].map(|values| &values[row * WIDTH..][..WIDTH]);
+            let dot = |x: &[f32], a: &[f32]| {
+                x.iter().zip(a).map(|(x, a)| f64::from(*x) * f64::from(*a)).sum::<f64>()
+            };
+            let h: Vec<f64> = a.chunks(WIDTH).map(|a| dot(x, a)).collect();
+            let db = read(
+                View::vector(&gradient, 4 * WIDTH as u32).at(u64::from(members[*id as usize].b_t.start) * 4),
+            );
+            for n in [0, 1, 777, WIDTH - 1] {
+                let expected: f64 = (0..4).map(|j| h[j] * f64::from(b[j * WIDTH + n])).sum();
+                assert!((f64::from(y[row * WIDTH + n]) - expected).abs() < 2e-3, "y of {id} {family:?}");
+                for j in 0..4 {
+                    let expected = h[j] * f64::from(dy[n]);
+                    assert!(
+                        (f64::from(db[j * WIDTH + n]) - expected).abs() < 1e-3,
+                        "db_t of {id} {family:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A backward of the same arguments that asks for nothing.
+fn no_gradients<'a>(args: &BankForward<'a>, dy: View<'a>) -> BankBackward<'a> {
+    BankBackward {
+        x: args.x,
+        dy,
+        arenas: args.arenas,
+        routing: args.routing,
+        gate: args.gate,
+        lambda: args.lambda,
+        h: None,
+        u: None,
+        dx: None,
+        gradients: None,
+        dgate: None,
+        dlambda: None,
+        dx_mode: Mode::Overwrite,
+        parameter_mode: Mode::Overwrite,
+        condition_mode: Mode::Overwrite,
+    }
+}
+
+#[test]
+fn a_host_lambda_of_zero_zeroes_the_members_present_alone() {
+    let Some(gpu) = gpu() else { return };
+    let case =
+        Case { lambda: 0.0, ..Case::new(&[3, 4, 2], vec![2, -1, 0], &[5, 2, 3], [6, 5], Gates::Sample) };
+    let actual = case.run(gpu, Layout::OneBuffer, Mode::Overwrite);
+    case.check(&actual, "off");
+    assert_same_bits("y", &actual.y, &case.y);
+    assert!(actual.dlambda[0] != 0.0);
+}
+
+/// A bank of one on uniform samples whose class tokens are skipped, and the plain op on the same views.
+#[test]
+fn one_adapter_routed_past_class_tokens_gives_the_bits_of_the_plain_op() {
+    let Some(gpu) = gpu() else { return };
+    for family in families(gpu) {
+        let mut random = Random(9);
+        let (inputs, outputs, rank) = (12, 20, 8);
+        let desc = LoraDesc { inputs, outputs, rank, alpha: 4.0, family: Some(family), ..Default::default() };
+        let op = Lora::new(&desc).unwrap();
+        let [a_place, b_place] = [0, 1].map(|arena| Place { arena, start: 0 });
+        let members = [Member { rank, alpha: 4.0, a: a_place, b_t: b_place }];
+        let bank_desc =
+            BankDesc { inputs, outputs, members: &members, family: Some(family), ..Default::default() };
+        let bank = Bank::new(gpu, &bank_desc).unwrap();
+        let routing = bank.route(gpu, &[0; 5], RowSample::Uniform(9)).unwrap();
+        let mut t = Tensors::new(gpu, Layout::Separate);
+        let x = t.f32([5, 10, inputs], &random.f32s(600));
+        let before = random.f32s(1_000);
+        let [plain, routed] = [(); 2].map(|()| t.f32([5, 10, outputs], &before));
+        let (a, b_t) =
+            (t.f32([rank, 1, inputs], &random.f32s(96)), t.f32([rank, 1, outputs], &random.f32s(160)));
+        let gates = t.f32([5, 1, rank], &random.f32s(40));
+        let skip = |tensor| {
+            let view: View<'_> = t.view(tensor);
+            View { shape: [5, 9, view.width()], offset: view.offset + u64::from(view.row_stride) * 4, ..view }
+        };
+        let (gate, lambda) = (Gate::Rank(t.view(gates)), Knob::Host(0.5));
+        let arenas = [a, b_t].map(|tensor| {
+            let view = t.view(tensor);
+            View::vector(view.buffer, view.rows() as u32 * view.width())
+        });
+        t.run(|recorder| {
+            let forward =
+                Forward { x: skip(x), a: t.view(a), b_t: t.view(b_t), gate, lambda, y: skip(plain), h: None };
+            op.forward(recorder, &forward)?;
+            let forward = BankForward {
+                x: skip(x),
+                arenas: &arenas,
+                routing: &routing,
+                gate,
+                lambda,
+                y: skip(routed),
+                h: None,
+            };
+            bank.forward(recorder, &forward)
+        })
+        .unwrap();
+        let after = t.read(plain);
+        assert_same_bits("y", &after, &t.read(routed));
+        for sample in 0..5 {
+            assert_same_bits("class token", &after[sample * 200..][..20], &before[sample * 200..][..20]);
+            assert!(after[sample * 200 + 20..][..180] != before[sample * 200 + 20..][..180]);
+        }
+    }
+}
+
+#[test]
+fn layers_in_waves_give_the_bits_of_one_call_after_the_other() {
+    let Some(gpu) = gpu() else { return };
+    let members = Member::pack(6, 5, &[(4, 4.0), (3, 3.0)], u32::MAX);
+    let bank =
+        Bank::new(gpu, &BankDesc { inputs: 6, outputs: 5, members: &members, ..Default::default() }).unwrap();
+    let routing = bank.route(gpu, &[1, 0], RowSample::Starts(&[0, 3, 7])).unwrap();
+    let lora = Lora::new(&LoraDesc { inputs: 6, outputs: 5, rank: 4, ..Default::default() }).unwrap();
+    let off = Knob::Host(0.0);
+    for layout in LAYOUTS {
+        let mut random = Random(3);
+        let mut t = Tensors::new(gpu, layout);
+        let x = t.f32([1, 7, 6], &random.f32s(42));
+        let arena = t.f32([1, 1, 80], &random.f32s(80));
+        let (a, b_t) = (t.f32([4, 1, 6], &random.f32s(24)), t.f32([4, 1, 5], &random.f32s(20)));
+        let gates = t.f32([1, 1, 4], &random.f32s(4));
+        let before = random.f32s(35);
+        let ys: Vec<_> = (0..6).map(|_| t.f32([1, 7, 5], &before)).collect();
+        let arenas = [t.view(arena)];
+        let (x, a, b_t, gate, lambda) =
+            (t.view(x), t.view(a), t.view(b_t), Gate::Rank(t.view(gates)), Knob::Host(0.5));
+        let one = |y: usize, lambda| Forward { x, a, b_t, gate, lambda, y: t.view(ys[y]), h: None };
+        let many = |y: usize| BankForward {
+            x,
+            arenas: &arenas,
+            routing: &routing,
+            gate: Gate::None,
+            lambda,
+            y: t.view(ys[y]),
+            h: None,
+        };
+        t.run(|recorder| {
+            lora.forward(recorder, &one(0, lambda))?;
+            bank.forward(recorder, &many(1))?;
+            let layers = [
+                Layer::One(&lora, one(3, lambda)),
+                Layer::One(&lora, one(5, off)),
+                Layer::Many(&bank, many(4)),
+            ];
+            forward_layers(recorder, &layers)
+        })
+        .unwrap();
+        for y in 0..3 {
+            assert_same_bits("y", &t.read(ys[y]), &t.read(ys[y + 3]));
+        }
+        assert_ne!(t.read(ys[0]), t.read(ys[1]));
+        let same_y = [Layer::One(&lora, one(0, lambda)), Layer::Many(&bank, many(0))];
+        let refused = t.run(|recorder| forward_layers(recorder, &same_y)).unwrap_err().to_string();
+        assert!(refused.contains("overlap"), "{refused}");
+    }
+}
+
+#[test]
+fn bad_banks_and_routings_are_refused_by_name() {
+    let Some(gpu) = gpu() else { return };
+    let members = Member::pack(3, 4, &[(5, 1.0), (2, 1.0)], u32::MAX);
+    let desc = BankDesc { inputs: 3, outputs: 4, members: &members, ..Default::default() };
+    let bank = Bank::new(gpu, &desc).unwrap();
+    let refused = |members: &[Member]| Bank::new(gpu, &BankDesc { members, ..desc }).unwrap_err().to_string();
+    assert!(refused(&[]).contains("`members`"));
+    let wide = refused(&[members[0], Member { rank: 257, ..members[1] }]);
+    assert!(wide.contains("`rank` is 257 of adapter 1"), "{wide}");
+    assert!(refused(&[Member { alpha: f32::NAN, ..members[0] }]).contains("`alpha`"));
+    let route = |ids: &[i32], rows| bank.route(gpu, ids, rows).unwrap_err().to_string();
+    assert!(route(&[0, 2], RowSample::Uniform(1)).contains("`adapters` is 2 at sample 1"));
+    assert!(route(&[-2], RowSample::Uniform(1)).contains("`adapters` is -2"));
+    assert!(route(&[0, 1], RowSample::Starts(&[0, 3])).contains("S + 1 starts"));
+    assert!(route(&[0, 1], RowSample::Starts(&[0, 3, 2])).contains("2 after 3 at sample 1"));
+    assert!(route(&[0], RowSample::Starts(&[1, 3])).contains("from row 1"));
+
+    let routing = bank.route(gpu, &[0, 1], RowSample::Uniform(2)).unwrap();
+    let mut t = Tensors::new(gpu, Layout::OneBuffer);
+    let (x, y) = (t.f32([2, 2, 3], &[0.0; 12]), t.poisoned([2, 2, 4]));
+    let (arena, short) = (t.f32([1, 1, 60], &[0.0; 60]), t.f32([1, 1, 40], &[0.0; 40]));
+    let gates = t.f32([2, 1, 2], &[1.0; 4]);
+    let (arenas, short) = ([t.view(arena)], [t.view(short)]);
+    let lambda = Knob::Host(1.0);
+    let good = BankForward {
+        x: t.view(x),
+        arenas: &arenas,
+        routing: &routing,
+        gate: Gate::None,
+        lambda,
+        y: t.view(y),
+        h: None,
+    };
+    let message =
+        |args: BankForward<'_>| t.run(|recorder| bank.forward(recorder, &args)).unwrap_err().to_string();
+    assert!(message(BankForward { arenas: &short, ..good }).contains("40 elements in arena 0"));
+    assert!(message(BankForward { arenas: &[], ..good }).contains("0 arenas"));
+    assert!(message(BankForward { gate: Gate::Rank(t.view(gates)), ..good }).contains("`gate`"));
+    let fewer = bank.route(gpu, &[0], RowSample::Uniform(3)).unwrap();
+    assert!(message(BankForward { routing: &fewer, ..good }).contains("of 3 rows"));
+    let other = Bank::new(gpu, &BankDesc { members: &members[..1], ..desc }).unwrap();
+    let other = other.route(gpu, &[0, 0], RowSample::Uniform(2)).unwrap();
+    assert!(message(BankForward { routing: &other, ..good }).contains("for 1 adapters"));
+    let inside = View { offset: arenas[0].offset + 8, ..t.view(y) };
+    assert!(message(BankForward { y: inside, ..good }).contains("overlap"));
+    let twice = [members[0], Member { rank: 5, ..members[0] }];
+    let shared = Bank::new(gpu, &BankDesc { members: &twice, ..desc }).unwrap();
+    let args = BankBackward { gradients: Some(&arenas), ..no_gradients(&good, t.view(y)) };
+    let refused = t.run(|recorder| shared.backward(recorder, &args)).unwrap_err().to_string();
+    assert!(refused.contains("adapters 0 and 1"), "{refused}");
+    assert!(t.read(y).iter().all(|value| value.to_bits() == POISON), "nothing may have been recorded");
 }
