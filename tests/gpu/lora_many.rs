@@ -664,8 +664,8 @@ fn arenas_beyond_one_binding_are_taken_window_by_window() {
         let bank = Bank::new(gpu, &desc).unwrap();
         let routing = bank.route(gpu, &ids, RowSample::Uniform(1)).unwrap();
         let y = gpu.zeros("y", u64::from(rows) * WIDTH as u64 * 4);
-        // A member without rows at either end of the second window.
-        let absent = [1_000, 1_098].map(|id| u64::from(members[id].b_t.start) * 4);
+        // Members without rows, one in the middle of the second window and one past it.
+        let absent = [1_000, 1_099].map(|id| u64::from(members[id].b_t.start) * 4);
         for at in absent {
             gpu.queue().write_buffer(&gradient, at, &POISON.to_le_bytes());
         }
