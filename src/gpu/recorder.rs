@@ -172,6 +172,14 @@ impl Recorder<'_> {
         Ok(())
     }
 
+    /// One barrier for buffers that were written and are read next, where wgpu would put one before each reader.
+    pub(crate) fn read_next<'b>(&mut self, buffers: impl Iterator<Item = &'b wgpu::Buffer>) {
+        let Some(pass) = &mut self.pass else { return };
+        let state = wgpu::BufferUses::STORAGE_READ_ONLY;
+        let transitions = buffers.map(|buffer| wgpu::BufferTransition { buffer, state });
+        pass.transition_resources(transitions, std::iter::empty());
+    }
+
     /// Only scratch is counted: no command is recorded.
     fn is_counting(&self) -> bool {
         matches!(self.source, Source::Counted(_))

@@ -391,9 +391,10 @@ pub enum Layer<'a> {
 /// Records the forward of layers that do not depend on each other, such as q, k and v: first every `h = x Aᵀ`, then every
 /// `h ⊙ g`, then every injection, with the bits of one call after the other.
 ///
-/// wgpu separates two dispatches by a barrier where a buffer that the first one writes is bound again. Between layers
-/// of one wave there is none if each layer has its own buffer for y and, where h is saved, for h, not ranges of one; no
-/// range of scratch is lent, since all of it is one buffer; and λ is a host value, since a λ in a buffer ends the pass.
+/// wgpu waits before a dispatch that binds a buffer which an earlier one wrote, whatever the ranges. So layers of one wave
+/// overlap on the device if each has its own buffer for y and, where h is saved, for h; if no range of scratch is lent, since
+/// all of it is one buffer; and if λ is a host value, since a λ in a buffer ends the pass. Between two waves there is one
+/// barrier for all layers.
 ///
 /// ```no_run
 /// # use gtca::{gpu::*, lora::*};

@@ -61,9 +61,16 @@ pub(super) fn forward(recorder: &mut Recorder<'_>, layers: &[(Step<'_>, View<'_>
         step.down(recorder, Side::A, &step.x, &h)?;
         hidden.extend((!off).then_some(h));
     }
+    let several = layers.len() > 1;
+    if several {
+        recorder.read_next(hidden.iter().map(|h| h.buffer));
+    }
     let on = || layers.iter().zip(&rooms).filter(|((step, _), _)| !step.lambda.is_host_zero());
     for (((step, _), room), h) in on().zip(&mut hidden) {
         *h = step.gated(recorder, *h, &room[1])?;
+    }
+    if several {
+        recorder.read_next(hidden.iter().map(|h| h.buffer));
     }
     for (((step, y), _), h) in on().zip(&hidden) {
         step.up(recorder, Side::B, h, y, Mode::Accumulate)?;

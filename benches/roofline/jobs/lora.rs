@@ -1,5 +1,7 @@
 //! `lora_forward` and `lora_backward` with gates per rank, and the same from unfused ops (`…_naive`).
 //!
+//! `lora_forward_routed` takes A and B from a bank of 1 or 64 adapters, each sample its own; all have the same numbers.
+//!
 //! λ·s = 1. Bytes are the least traffic: forward x, y twice, A, B, gates; backward x, dy, dx twice, A, B, gates and
 //! their gradients. h, which an implementation may store or compute again, counts for none.
 
@@ -9,7 +11,9 @@ use super::{assert_near, numbers, read_rows};
 use crate::{Case, Job};
 use gtca::gpu::{Gpu, Knob, Mode, View};
 use gtca::lora::twin::{self, Gated, Gates};
-use gtca::lora::{Backward, Family, Forward, Gate, Lora, LoraDesc};
+use gtca::lora::{
+    Backward, Bank, BankDesc, BankForward, Family, Forward, Gate, Lora, LoraDesc, Member, RowSample,
+};
 use std::rc::Rc;
 
 const SAMPLES: u32 = 32;
@@ -28,11 +32,17 @@ pub(super) fn cases() -> Vec<Case> {
         ("lora_backward_naive", naive::backward),
     ];
     let all = jobs.into_iter().flat_map(|job| RANKS.map(|rank| (job, rank)));
+    let routed = [1, 64].map(|adapters| Case {
+        name: "lora_forward_routed",
+        shape: format!("{SAMPLES}x{TOKENS}x{WIDTH},r=16,adapters={adapters}"),
+        make: Box::new(move |gpu| routed(gpu, adapters)),
+    });
     all.map(|((name, make), rank)| Case {
         name,
         shape: format!("{SAMPLES}x{TOKENS}x{WIDTH},r={rank}"),
         make: Box::new(move |gpu| make(gpu, rank)),
     })
+    .chain(routed)
     .collect()
 }
 
@@ -173,6 +183,36 @@ fn forward(gpu: &Gpu, rank: u32) -> Job {
             h: None,
         };
         op(rank).forward(&mut host.recorder(encoder), &args).expect("valid arguments");
+    };
+    let check = move |gpu: &Gpu| problem.check_forward(gpu, &buffers.y);
+    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
+}
+
+fn routed(gpu: &Gpu, adapters: u32) -> Job {
+    const RANK: u32 = 16;
+    let problem = Problem::new(gpu, RANK);
+    let buffers = Rc::new(problem.upload(gpu, &vec![0.0; problem.x.len()], &[0.0]));
+    let members = Member::pack(WIDTH, WIDTH, &vec![(RANK, RANK as f32); adapters as usize], u32::MAX);
+    let desc = BankDesc { inputs: WIDTH, outputs: WIDTH, members: &members, ..Default::default() };
+    let bank = Bank::new(gpu, &desc).expect("valid adapters");
+    let ids: Vec<i32> = (0..SAMPLES).map(|sample| (sample * 37 % adapters) as i32).collect();
+    let routing = bank.route(gpu, &ids, RowSample::Uniform(TOKENS)).expect("valid ids");
+    let arena = gpu.upload("arena", &[&problem.a[..], &problem.b_t].concat().repeat(adapters as usize));
+    let (host, device) = (gpu.clone(), Rc::clone(&buffers));
+    let (bytes, flops) = problem.job(3, 1, 2);
+    let others = routing.present().count() as f64 - 1.0;
+    let bytes = bytes + others * f64::from(2 * RANK * WIDTH * 4);
+    let record = move |encoder: &mut wgpu::CommandEncoder| {
+        let args = BankForward {
+            x: tokens(&device.x, WIDTH),
+            arenas: &[View::vector(&arena, adapters * 2 * RANK * WIDTH)],
+            routing: &routing,
+            gate: Gate::Rank(View::matrix(&device.gate, SAMPLES, RANK)),
+            lambda: Knob::Host(1.0),
+            y: tokens(&device.y, WIDTH),
+            h: None,
+        };
+        bank.forward(&mut host.recorder(encoder), &args).expect("valid arguments");
     };
     let check = move |gpu: &Gpu| problem.check_forward(gpu, &buffers.y);
     Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
