@@ -485,7 +485,7 @@ fn ids(popularity: Popularity, samples: usize, adapters: usize) -> Vec<i32> {
             Popularity::Distinct => (sample * 5 % adapters) as i32,
             Popularity::Uniform => random.below(adapters as u32) as i32,
             // Half the samples take adapter 0, a quarter adapter 1 …
-            Popularity::Skewed => (random.unit().log2() * -1.0) as i32 % adapters as i32,
+            Popularity::Skewed => (-random.unit().log2()) as i32 % adapters as i32,
             Popularity::Identical => 2,
         })
         .collect();
@@ -610,7 +610,7 @@ fn thousands_of_tiny_adapters_run_in_one_batch() {
     let Some(gpu) = gpu() else { return };
     let ranks: Vec<u32> = (0..3_000).map(|id| 1 + id % 4).collect();
     let samples: Vec<i32> =
-        (0..3_000).map(|sample| if sample % 7 == 0 { -1 } else { (sample * 1_009 % 3_000) as i32 }).collect();
+        (0..3_000).map(|sample| if sample % 7 == 0 { -1 } else { sample * 1_009 % 3_000 }).collect();
     for family in families(gpu) {
         let case = Case::new(&ranks, samples.clone(), &vec![2; 3_000], [4, 6], Gates::Sample).with(family);
         case.check(&case.run(gpu, Layout::Separate, Mode::Overwrite), &format!("{family:?}"));
