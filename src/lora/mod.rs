@@ -10,13 +10,16 @@
 //! | `h ⊙ g`, `u ⊙ g` | `shaders/lora/gated.wgsl` | [`twin::Gated`] |
 //! | `y += λs (h ⊙ g) Bᵀ`, `dx += λs (u ⊙ g) A` | `shaders/lora/up.wgsl` | [`twin::up`] |
 //! | `dA = λs Σ (u ⊙ g)ᵀ x`, `dBᵀ = λs Σ (h ⊙ g)ᵀ dy` | `shaders/lora/outer.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::outer`] |
-//! | `dg = λs Σ_T u ⊙ h` (scalar gate: also Σ over r) | `shaders/lora/dgate.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dgate`] |
+//! | `dg = λs Σ_T u ⊙ h` (scalar gate: also Σ over r) | `shaders/lora/dgate.wgsl`, then `reduce/sum_chunks.wgsl`; per token `shaders/lora/dgate_tokens.wgsl` | [`twin::dgate`] |
 //! | `dλ = s Σ u ⊙ g ⊙ h` | `shaders/lora/dlambda.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dlambda`] |
 //!
 //! `down.wgsl`, `up.wgsl` and `outer.wgsl` say what is computed and hold every load and store; the loops around them stand
 //! once per [`Family`] in `lanes/`, `shared/` and `threads/`.
 //!
-//! Tests: `tests/gpu/lora.rs`.
+//! Many adapters in a batch ([`Bank`]) run in the same kernels: `shaders/lora/tile.wgsl` finds a tile's rows and adapter, and
+//! `sum_parts.wgsl` is the second stage of sums over an adapter's or a sample's rows. The twin is that of each adapter alone.
+//!
+//! Tests: `tests/gpu/lora.rs`, `tests/gpu/lora_many.rs`.
 //!
 //! **Off is off.** A host λ of 0 does not touch y. A λ of 0 in a buffer, or an addend that is exactly 0 (as with
 //! B = 0 and finite x, A, g), leaves every bit of y as it was: −0, Inf and NaN too.

@@ -913,3 +913,50 @@ fn bad_banks_and_routings_are_refused_by_name() {
     assert!(refused.contains("adapters 0 and 1"), "{refused}");
     assert!(t.read(y).iter().all(|value| value.to_bits() == POISON), "nothing may have been recorded");
 }
+
+#[test]
+fn accumulated_gradients_add_to_the_members_present_alone() {
+    let Some(gpu) = gpu() else { return };
+    let members = Member::pack(6, 5, &[(4, 4.0), (3, 3.0), (2, 2.0)], u32::MAX);
+    let bank =
+        Bank::new(gpu, &BankDesc { inputs: 6, outputs: 5, members: &members, ..Default::default() }).unwrap();
+    let routing = bank.route(gpu, &[1, -1, 0], RowSample::Starts(&[0, 70, 72, 75])).unwrap();
+    let mut random = Random(3);
+    for per_token in [false, true] {
+        let mut t = Tensors::new(gpu, Layout::OneBuffer);
+        let (x, dy) = (t.f32([1, 75, 6], &random.f32s(450)), t.f32([1, 75, 5], &random.f32s(375)));
+        let (arena, gradient) = (t.f32([1, 1, 104], &random.f32s(104)), t.poisoned([1, 1, 104]));
+        let shape = if per_token { [1, 75, 4] } else { [3, 1, 4] };
+        let gates = t.f32(shape, &random.f32s((shape[0] * shape[1] * 4) as usize));
+        let (dgate, y) = (t.poisoned(shape), t.poisoned([1, 75, 5]));
+        let (arenas, gradients) = ([t.view(arena)], [t.view(gradient)]);
+        let (gate, lambda) = (Gate::Rank(t.view(gates)), Knob::Host(0.5));
+        let forward = BankForward {
+            x: t.view(x),
+            arenas: &arenas,
+            routing: &routing,
+            gate,
+            lambda,
+            y: t.view(y),
+            h: None,
+        };
+        let run = |mode| {
+            let args = BankBackward {
+                gradients: Some(&gradients),
+                dgate: Some(t.view(dgate)),
+                parameter_mode: mode,
+                condition_mode: mode,
+                ..no_gradients(&forward, t.view(dy))
+            };
+            t.run(|recorder| bank.backward(recorder, &args)).unwrap();
+            [t.read(gradient), t.read(dgate)]
+        };
+        let (once, twice) = (run(Mode::Overwrite), run(Mode::Accumulate));
+        // Member 2 has no rows: its elements, from 80 on, and the gaps between matrices stay poisoned.
+        assert!(once[0][80..].iter().all(|value| value.to_bits() == POISON));
+        for (once, twice) in once.iter().flatten().zip(twice.iter().flatten()) {
+            let expected = if once.to_bits() == POISON { *once } else { 2.0 * once };
+            assert_eq!(twice.to_bits(), expected.to_bits());
+        }
+    }
+}
