@@ -85,9 +85,9 @@ pub struct BankDesc<'a> {
 /// let bank = Bank::new(gpu, &BankDesc { inputs: 768, outputs: 768, members: &members, ..Default::default() })?;
 /// // Four samples of 196 tokens: adapters 1, 0, none, 1.
 /// let routing = bank.route(gpu, &[1, 0, -1, 1], RowSample::Uniform(196))?;
-/// let (arenas, routing) = (&[arena][..], &routing);
-/// let gate = Gate::None;
-/// bank.forward(recorder, &BankForward { x, arenas, routing, gate, lambda: Knob::Host(1.0), y, h: None })?;
+/// bank.forward(recorder, &BankForward {
+///     x, arenas: &[arena], routing: &routing, gate: Gate::None, lambda: Knob::Host(1.0), y, h: None,
+/// })?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
