@@ -15,6 +15,8 @@ const LADDER_WORDS: u32 = 9;
 const UNIT_WAVES: usize = 16;
 /// No source, no offset.
 const NONE: u32 = u32::MAX;
+/// With it, linear maps of any number stay below 2³¹.
+const MAX_BIAS: f64 = 1_073_741_824.0;
 /// Flags of a program; `ZERO_…` there.
 const ZERO_BY_COLUMN: u32 = 1;
 
@@ -141,7 +143,7 @@ impl Waves {
         self
     }
 
-    /// One column: `scale · source + bias`, rounded once.
+    /// One column: `scale · source + bias`, rounded once; the scale below that of a wave, the bias within 2³⁰.
     #[must_use]
     pub fn linear(mut self, source: Source, scale: f64, bias: f64) -> Self {
         let feature = Feature::Linear(source, scale, bias);
@@ -224,6 +226,16 @@ impl Waves {
         if let Some(problem) = sources.iter().find_map(refused) {
             return Some(problem);
         }
+        if self.columns.is_empty() && self.ladders.is_empty()
+            || self.ladders.iter().any(|l| l.waves.is_empty())
+        {
+            return Some(("waves", "empty".to_owned(), "a list has a column, and a ladder has a wave"));
+        }
+        if let Some(value) = self.impossible_number() {
+            let rule =
+                "amplitudes and offsets are finite; a linear map is as slow as a wave, its bias within 2^30";
+            return Some(("waves", value, rule));
+        }
         let mut in_ladders = self.ladders.iter().flat_map(|ladder| &ladder.waves);
         if let Some(wave) = in_ladders.find(|wave| wave.terms.len() > 2) {
             let rule = "a phase of a ladder adds one or two: make columns of it";
@@ -260,10 +272,41 @@ impl Waves {
         too_many.then(|| ("waves", "a product".to_owned(), "a column multiplies one or two sines"))
     }
 
-    /// Whether `shaders/encode/ladders.wgsl` can run it: all columns in ladders of at most two numbers; where only those
-    /// columns become 0 that read a missing number, every ladder reads all.
+    /// An amplitude, an offset or a linear map that no kernel could make.
+    fn impossible_number(&self) -> Option<String> {
+        let of_ladders = self.ladders.iter().map(|ladder| (ladder.amplitude, &ladder.waves[..]));
+        let of_columns = self.columns.iter().map(|column| match &column.feature {
+            Feature::Product(waves) => (column.amplitude, &waves[..]),
+            Feature::Linear(..) => (column.amplitude, &[][..]),
+        });
+        for (amplitude, waves) in of_ladders.chain(of_columns) {
+            if !amplitude.is_finite() {
+                return Some(format!("an amplitude of {amplitude}"));
+            }
+            if let Some(wave) = waves.iter().find(|wave| !wave.offset.is_finite()) {
+                return Some(format!("an offset of {}", wave.offset));
+            }
+        }
+        self.columns.iter().find_map(|column| match &column.feature {
+            Feature::Linear(source, scale, bias)
+                if !fixed_frequency_fits(*source, *scale) || !(-MAX_BIAS..=MAX_BIAS).contains(bias) =>
+            {
+                Some(format!("{scale} · {source:?} + {bias}"))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether `shaders/encode/ladders.wgsl` can run it: all columns in ladders of at most two numbers, none twice in a
+    /// ladder (its second place may stand for another number); where only those columns become 0 that read a missing
+    /// number, every ladder reads all.
     pub(super) fn is_in_units(&self) -> bool {
         let numbers = self.sources().len();
+        let reads_twice =
+            |ladder: &Ladder| matches!(ladder.sources()[..], [first, second] if first == second);
+        if self.ladders.iter().any(reads_twice) {
+            return false;
+        }
         let reads_all = |ladder: &Ladder| ladder.sources().len() == numbers;
         let is_whole = numbers <= 2 && (!self.zero_by_column || self.ladders.iter().all(reads_all));
         self.columns.is_empty() && is_whole
@@ -607,6 +650,23 @@ mod tests {
         assert_eq!(rule(Waves::new().ladder(Order::Split, 1.0, [wave(0), wave(0).cos()])), "");
         assert!(rule(Waves::new().product(1.0, [wave(8)])).contains("eight columns"));
         assert!(rule(Waves::new().product(1.0, [])).contains("one or two sines"));
+        assert!(rule(Waves::new()).contains("a list has a column"));
+        assert!(
+            rule(Waves::new().ladder(Order::Split, 1.0, []).product(1.0, [wave(0)])).contains("has a wave")
+        );
+        assert!(rule(Waves::new().linear(Source::Year, 1.0, -2015.0)).is_empty());
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for waves in [
+                Waves::new().ladder(Order::Split, odd as f32, [wave(0)]),
+                Waves::new().product(odd as f32, [wave(0)]),
+                Waves::new().ladder(Order::Split, 1.0, [wave(0).offset(odd)]),
+                Waves::new().product(1.0, [wave(0).offset(odd)]),
+                Waves::new().linear(Source::Year, odd, 0.0),
+                Waves::new().linear(Source::Year, 1.0, odd),
+            ] {
+                assert!(rule(waves).contains("are finite"), "{odd}");
+            }
+        }
         assert!(rule(Waves::new().ladder(Order::Split, 1.0, [wave(0), wave(1)])).contains("same numbers"));
         let fast = Wave::new(Source::LatDeg, 1e7);
         assert!(rule(Waves::new().product(1.0, [fast])).contains("2^22"));

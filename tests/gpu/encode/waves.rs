@@ -224,3 +224,21 @@ fn tokens_get_the_waves_of_their_record_and_place_and_class_tokens_keep_their_bi
         }
     }
 }
+
+#[test]
+fn a_number_that_stands_twice_in_a_phase_counts_twice_whatever_else_the_block_reads() {
+    let Some(gpu) = gpu() else { return };
+    let turn = |source| Wave::new(source, 1.0 / 360.0);
+    let twice = turn(Source::LonDeg).plus(Source::LonDeg, 2.0 / 360.0);
+    let waves = Waves::new().ladder(Order::Split, 1.0, [twice]);
+    let waves = waves.ladder(Order::Split, 1.0, [turn(Source::LatDeg)]);
+    let batch = Batch::of(Plan::new(&[block(waves)]).unwrap(), &records(65, 5));
+    let row = |record: &Record| {
+        let [lon, lat] = [record.lon_deg, record.lat_deg].map(|degrees| degrees.unwrap().to_radians());
+        [(3.0 * lon).sin(), (3.0 * lon).cos(), lat.sin(), lat.cos()]
+    };
+    let expected: Vec<f64> = records(65, 5).iter().flat_map(row).collect();
+    for layout in LAYOUTS {
+        assert_near("e against f64", &batch.forward(gpu, layout).0, &expected, 3e-7);
+    }
+}
