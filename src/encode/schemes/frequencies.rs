@@ -1,6 +1,5 @@
 //! Learned frequencies of a day of the year; `shaders/encode/schemes/frequencies.wgsl`.
 
-use super::galileo::check_width;
 use crate::Error;
 use crate::common::fixed64::{f32_from_i64, i64_from_f32, wave_turns};
 use crate::common::phase::sincos_turns;
@@ -11,6 +10,8 @@ use crate::records::Fields;
 /// 2⁵³ / 2π: a turn's share of a radian, as [`wave_turns`] takes a frequency of numbers with 43 binary digits.
 /// `TURNS_OF_RADIAN` in the shader.
 const TURNS_OF_RADIAN: i64 = 1_433_540_284_805_665;
+
+const MAX_COUNT: u32 = 8192;
 
 /// 2π/365.
 const RADIANS_PER_DAY: f32 = 0.017_214_207;
@@ -56,7 +57,15 @@ impl Scheme for Frequencies {
             let (value, rule) = (format!("{:?}", self.source), "frequencies run on a number of days");
             return Err(Error::argument(OP, "source", value, rule, "name a whole number"));
         }
-        check_width(self.count.saturating_mul(2), 2)
+        if let Some(rule) = self.source.problem() {
+            let value = format!("{:?}", self.source);
+            return Err(Error::argument(OP, "source", value, rule, "name a number that there is"));
+        }
+        if !(1..=MAX_COUNT).contains(&self.count) {
+            let rule = format!("there are 1 to {MAX_COUNT} frequencies");
+            return Err(Error::argument(OP, "count", self.count, rule, "change the block"));
+        }
+        Ok(())
     }
 
     fn features(&self) -> Vec<String> {

@@ -101,3 +101,16 @@ fn a_frequency_gradient_over_120_000_records_is_whole() {
     let bounds = [bound * TAU, bound, bound];
     assert_close("darena", &batch.backward(gpu, Layout::Separate), &expected, &bounds);
 }
+
+#[test]
+fn days_that_no_view_holds_and_impossible_counts_are_refused_by_name() {
+    let refused =
+        |source, count| Plan::new(&[Block::TesseraFrequencies { source, count }]).unwrap_err().to_string();
+    assert!(refused(Source::LonDeg, 1).contains("`source` is LonDeg"));
+    assert!(refused(Source::Given(8), 1).contains("`source` is Given(8)"));
+    assert!(refused(Source::Given(u32::MAX), 1).contains("eight columns"));
+    assert!(refused(Source::S2Cell(9), 1).contains("level 8"));
+    for count in [0, 8193, u32::MAX] {
+        assert!(refused(Source::DayOfYear, count).contains(&format!("`count` is {count}")));
+    }
+}
