@@ -147,7 +147,9 @@ fn what_is_no_square_is_refused_by_name() {
         assert!(message(MgrsSquare::at(lat, 0.0)).contains("`lat_deg`"), "{lat}");
     }
     assert!(message(MgrsSquare::at(0.0, 180.1)).contains("`lon_deg`"));
-    for name in ["", "32", "00TMT", "61TMT", "32IMT", "32TAT", "32TMI", "32TMA", "32tmt", "é2TMT", "TMT"] {
+    let names = ["", "32", "00TMT", "61TMT", "32IMT", "32TAT", "32TMI", "32TMA", "32tmt", "é2TMT", "TMT"];
+    assert_eq!("2NKF".parse::<MgrsSquare>().unwrap().to_string(), "02NKF");
+    for name in names.into_iter().chain(["032TMT", "+2NKF", " 2NKF", "T2NKF "]) {
         assert!(message(name.parse()).contains("`square`"), "{name}");
     }
 }

@@ -99,8 +99,12 @@ impl FromStr for MgrsSquare {
         let refused = || Error::argument("mgrs", "square", name, rule, "check the name");
         let plain = name.strip_prefix('T').unwrap_or(name).as_bytes();
         let (digits, letters) = plain.split_at_checked(plain.len().wrapping_sub(3)).ok_or_else(refused)?;
-        let zone = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-        let zone: u32 = zone.filter(|zone| (1..=60).contains(zone)).ok_or_else(refused)?;
+        let zone = match *digits {
+            [one] => decimal(one),
+            [ten, one] => decimal(ten).zip(decimal(one)).map(|(ten, one)| 10 * ten + one),
+            _ => None,
+        };
+        let zone = zone.filter(|zone| (1..=60).contains(zone)).ok_or_else(refused)?;
         let place = |among: &[u8], letter: u8| among.iter().position(|other| *other == letter);
         let band = place(BANDS, letters[0]).ok_or_else(refused)?;
         let column = place(COLUMNS[(zone as usize - 1) % 3], letters[1]).ok_or_else(refused)?;
@@ -115,6 +119,10 @@ impl FromStr for MgrsSquare {
         let row = rows.find(is_named).ok_or_else(refused)?;
         Ok(Self { zone, band, column: column as u32 + 1, row })
     }
+}
+
+fn decimal(digit: u8) -> Option<u32> {
+    char::from(digit).to_digit(10)
 }
 
 fn band(lat_deg: f64) -> usize {
