@@ -201,10 +201,15 @@ impl<'a> View<'a> {
                 "add the usage",
             );
         }
+        if self.buffer.size() < 4 {
+            let value = format!("in a buffer of {} bytes", self.buffer.size());
+            return bad(value, "a binding has four bytes at least", "allocate a word, even for nothing");
+        }
         let [samples, tokens, width] = self.shape;
         let overlapping_rows = tokens > 1 && self.row_stride < width;
         let row_extent = u64::from(tokens.saturating_sub(1)) * u64::from(self.row_stride) + u64::from(width);
-        if overlapping_rows || (samples > 1 && u64::from(self.sample_stride) < row_extent) {
+        let overlapping_samples = samples > 1 && u64::from(self.sample_stride) < row_extent;
+        if !self.is_empty() && (overlapping_rows || overlapping_samples) {
             let value = format!("{:?} with strides {}, {}", self.shape, self.sample_stride, self.row_stride);
             return bad(value, "rows must not overlap each other", "enlarge the strides");
         }
@@ -346,7 +351,12 @@ impl<'a> Bound<'a> {
 impl<'a> View<'a> {
     /// Aligns the binding down to the device's storage alignment.
     pub(crate) fn bind(&self, alignment: u32) -> Bound<'a> {
-        let range = self.byte_range();
+        let mut range = self.byte_range();
+        // A view of nothing may start where its buffer ends, but a binding has a word.
+        if range.is_empty() {
+            range.start = range.start.min(self.buffer.size().saturating_sub(4));
+            range.end = range.start;
+        }
         let offset = range.start - range.start % u64::from(alignment);
         // Evenly spaced rows count as one a sample: kernels then divide by 1.
         let (tokens, sample_stride) =

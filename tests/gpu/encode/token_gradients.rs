@@ -3,7 +3,8 @@
 use super::backward::dated;
 use super::frequencies::features;
 use super::*;
-use gtca::encode::{Axis, Prithvi, Scale, Source, TokenGrid, TokensBackward, twin};
+use gtca::encode::{AddToTokens, Axis, Prithvi, Scale, Source, TokenGrid, TokensBackward, twin};
+use gtca::gpu::{Dtype, View};
 
 const FREQUENCIES: u32 = 2;
 
@@ -267,4 +268,27 @@ fn what_no_token_can_have_is_refused_by_name() {
     assert!(message.contains("call tokens_backward"), "{message}");
     let poisoned = t.read(dtokens).iter().all(|value| value.to_bits() == POISON);
     assert!(poisoned, "nothing may have been recorded");
+}
+
+#[test]
+fn samples_without_tokens_are_no_work() {
+    let Some(gpu) = gpu() else { return };
+    let plan = plan();
+    let host = Records::from_records(&records(2, 1)).unwrap();
+    let mut t = Tensors::new(gpu, Layout::Separate);
+    let words = t.u32([RECORD_WORDS, 1, 2], host.words());
+    let arena = t.f32([1, 1, plan.arena_len()], &vec![0.0; plan.arena_len() as usize]);
+    let darena = t.poisoned([1, 1, plan.arena_len()]);
+    // As `View::tokens` lays them: samples start where the last one did.
+    let none = View::tokens(t.view(darena).buffer, [2, 0, plan.width()]);
+    let (records, arena, grid) = (t.view(words), t.view(arena), TokenGrid::image(3, 3));
+    let encoder = Encoder::new(gpu, plan.clone());
+    for tokens in [none, none.of(Dtype::F16)] {
+        let args = AddToTokens { records, arena, given: None, tokens, grid, status: None };
+        t.run(|recorder| encoder.add_to_tokens(recorder, &args)).unwrap();
+    }
+    let (dtokens, mode) = (none, Mode::Overwrite);
+    let args = TokensBackward { records, arena, given: None, dtokens, grid, darena: t.view(darena), mode };
+    t.run(|recorder| encoder.tokens_backward(recorder, &args)).unwrap();
+    assert!(t.read(darena).iter().all(|value| value.to_bits() == 0));
 }
