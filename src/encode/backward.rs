@@ -123,7 +123,7 @@ impl Encoder {
         args.de.check_rows(OP, "de", Dtype::F32, samples, self.plan.width())?;
         let Backward { records, arena, given, de, darena, mode } = *args;
         let sum = Sum { records, arena, given, de: ("de", de), darena, mode, tokens: 1, grid: None };
-        sum.check(self)?;
+        sum.check(self, recorder)?;
         sum.record(self, recorder)
     }
 
@@ -143,7 +143,7 @@ impl Encoder {
         let de = ("dtokens", dtokens);
         let [_, tokens, _] = dtokens.shape;
         let sum = Sum { records, arena, given, de, darena, mode, tokens: tokens.max(1), grid: Some(grid) };
-        sum.check(self)?;
+        sum.check(self, recorder)?;
         sum.record(self, recorder)
     }
 
@@ -218,9 +218,9 @@ struct Sum<'a> {
 }
 
 impl<'a> Sum<'a> {
-    fn check(&self, encoder: &Encoder) -> Result<(), Error> {
+    fn check(&self, encoder: &Encoder, recorder: &Recorder<'_>) -> Result<(), Error> {
         let (name, de) = self.de;
-        self.arena.check_rows(OP, "arena", Dtype::F32, 1, encoder.plan.arena_len())?;
+        encoder.check_arena(recorder, &self.arena)?;
         self.darena.check_rows(OP, "darena", Dtype::F32, 1, encoder.plan.arena_len())?;
         let mut used = vec![
             ("records", self.records, Access::Read),

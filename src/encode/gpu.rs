@@ -5,7 +5,6 @@ use super::waves::Kind;
 use super::{AddToTokens, Axis, Encoder, Forward, OP, Plan, TokenGrid, backward, halves, harmonics, input};
 use crate::Error;
 use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Room, Rows, View};
-use crate::records::RECORD_WORDS;
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 
@@ -121,11 +120,6 @@ pub(super) struct ForwardParams {
     channel: Axis,
 }
 
-/// Elements between the words of a record.
-pub(super) fn word_stride(records: &View<'_>) -> u32 {
-    if records.shape[0] == RECORD_WORDS { records.sample_stride } else { records.row_stride }
-}
-
 /// Where one variant of the forward kernel reads and writes.
 pub(super) struct Run<'a> {
     pub records: View<'a>,
@@ -153,7 +147,7 @@ impl<'a> Run<'a> {
             e: self.e.rows,
             given: self.given.map(|given| given.bind(alignment).rows).unwrap_or_default(),
             records_start: self.records.bind(alignment).rows.start,
-            records_stride: word_stride(&self.records),
+            records_stride: self.records.row_step(),
             rows: self.rows,
             first_block: blocks.start,
             blocks: blocks.end - blocks.start,

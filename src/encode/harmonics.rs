@@ -1,6 +1,6 @@
 //! Spherical harmonics: their conventions, and the recording of their kernels.
 
-use super::{Encoder, Layout, Plan, gpu::word_stride};
+use super::{Encoder, Layout, Plan};
 use crate::Error;
 use crate::gpu::{Binding, Bound, Dispatch, Kernel, Recorder, Rows, View};
 use bytemuck::{Pod, Zeroable};
@@ -100,7 +100,7 @@ pub(super) fn add_gradient(
             de: de.rows,
             dinput: dinput.rows,
             records_start: bound.rows.start,
-            records_stride: word_stride(records),
+            records_stride: records.row_step(),
             samples,
             block,
         };
@@ -146,7 +146,7 @@ pub(super) fn features(
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let samples = e.rows() as u32;
-    let (records_stride, records, e) = (word_stride(records), records.bind(alignment), e.bind(alignment));
+    let (records_stride, records, e) = (records.row_step(), records.bind(alignment), e.bind(alignment));
     // A wide block is much work for one invocation; a narrow one would spend it on finding the place again.
     let parts = if layout.features.len() > 256 { 8 } else { 1 };
     let params = Params {

@@ -106,7 +106,7 @@ impl Encoder {
         }
         let samples = args.de.rows();
         self.check_records(recorder, &args.records, samples)?;
-        args.arena.check_rows(OP, "arena", Dtype::F32, 1, self.plan.arena_len())?;
+        self.check_arena(recorder, &args.arena)?;
         args.de.check_rows(OP, "de", Dtype::F32, samples, self.plan.width())?;
         args.dinput.check_rows(OP, "dinput", Dtype::F32, samples, 4)?;
         let mut used = vec![

@@ -152,7 +152,7 @@ impl Encoder {
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
         let samples = args.e.rows();
         self.check_records(recorder, &args.records, samples)?;
-        args.arena.check_rows(OP, "arena", Dtype::F32, 1, self.plan.arena_len())?;
+        self.check_arena(recorder, &args.arena)?;
         let is_half = halves::is_half("e", &args.e)?;
         let dtype = if is_half { args.e.dtype } else { Dtype::F32 };
         args.e.check_rows(OP, "e", dtype, samples, self.plan.width())?;
@@ -222,14 +222,13 @@ impl Encoder {
             let rule = "samples are counted in 32 bits";
             return Err(Error::argument(OP, "records", samples, rule, "split the batch"));
         }
-        records.check_rows(OP, "records", Dtype::U32, RECORD_WORDS.into(), samples as u32)?;
-        let limit = recorder.gpu().limits().max_storage_buffer_binding_size;
-        let bytes = records.bind(recorder.gpu().alignment()).size;
-        if bytes > limit {
-            let rule = format!("this device binds at most {limit} bytes");
-            return Err(Error::argument(OP, "records", format!("{bytes} bytes"), rule, "split the batch"));
-        }
-        Ok(())
+        records.check_matrix(OP, "records", Dtype::U32, RECORD_WORDS.into(), samples as u32)?;
+        check_binding(recorder, "records", records, "split the batch")
+    }
+
+    fn check_arena(&self, recorder: &Recorder<'_>, arena: &View<'_>) -> Result<(), Error> {
+        arena.check_rows(OP, "arena", Dtype::F32, 1, self.plan.arena_len())?;
+        check_binding(recorder, "arena", arena, "shrink the tables, or open a device with larger limits")
     }
 
     /// The second view: as many columns as the blocks read.
@@ -260,4 +259,20 @@ impl Encoder {
     fn words(&self) -> View<'_> {
         View::vector(&self.buffer, self.plan.words().len() as u32).of(Dtype::U32)
     }
+}
+
+/// Refuses a view that no dispatch could bind as a whole.
+fn check_binding(
+    recorder: &Recorder<'_>,
+    argument: &'static str,
+    view: &View<'_>,
+    remedy: &'static str,
+) -> Result<(), Error> {
+    let limit = recorder.gpu().limits().max_storage_buffer_binding_size;
+    let bytes = view.bind(recorder.gpu().alignment()).size;
+    if bytes > limit {
+        let rule = format!("this device binds at most {limit} bytes");
+        return Err(Error::argument(OP, argument, format!("{bytes} bytes"), rule, remedy));
+    }
+    Ok(())
 }

@@ -115,7 +115,7 @@ impl Encoder {
         let is_half = halves::is_half("tokens", &args.tokens)?;
         let dtype = if is_half { args.tokens.dtype } else { Dtype::F32 };
         self.check_tokens(recorder, &args.records, ("tokens", args.tokens), dtype, &args.grid)?;
-        args.arena.check_rows(OP, "arena", Dtype::F32, 1, self.plan.arena_len())?;
+        self.check_arena(recorder, &args.arena)?;
         let mut used = vec![
             ("records", args.records, Access::Read),
             ("arena", args.arena, Access::Read),

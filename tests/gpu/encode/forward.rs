@@ -247,6 +247,10 @@ fn bad_arguments_are_refused_by_name() {
     let message =
         |args: Forward<'_>| t.run(|recorder| encoder.forward(recorder, &args)).unwrap_err().to_string();
     assert!(message(Forward { records: t.view(arena), ..good }).contains("`records`"));
+    // Words of a record at two distances.
+    let unlike = View { shape: [5, 5, 2], sample_stride: 30, row_stride: 2, ..t.view(e).of(Dtype::U32) };
+    let refusal = message(Forward { records: unlike, ..good });
+    assert!(refusal.contains("`records`") && refusal.contains("one distance"), "{refusal}");
     assert!(message(Forward { arena: t.view(arena).columns(0, 3), ..good }).contains("`arena`"));
     assert!(message(Forward { e: t.view(e).columns(1, 3), ..good }).contains("`e`"));
     assert!(message(Forward { status: Some(t.view(arena).columns(0, 10)), ..good }).contains("`status`"));
@@ -272,4 +276,43 @@ fn an_empty_batch_is_no_work() {
     let batch = Batch::of(every_block(), &[]);
     assert!(batch.forward(gpu, Layout::OneBuffer).0.is_empty());
     assert!(batch.backward(gpu, Layout::OneBuffer).iter().all(|&value| value == 0.0));
+}
+
+#[test]
+fn parameters_that_no_binding_holds_are_refused_by_name() {
+    let gpu = small_gpu();
+    let plan =
+        Plan::new(&[Block::Season, Block::Id { field: Field::Tile, rows: 1 << 14, width: 4 }]).unwrap();
+    let encoder = Encoder::new(gpu, plan);
+    let plan = encoder.plan();
+    let (words, e) = (gpu.zeros("records", 4 * u64::from(RECORD_WORDS)), gpu.zeros("e", 4096));
+    let arena = gpu.zeros("arena", 4 * u64::from(plan.arena_len()));
+    let args = Forward {
+        records: View::matrix(&words, RECORD_WORDS, 1).of(Dtype::U32),
+        arena: View::vector(&arena, plan.arena_len()),
+        given: None,
+        e: View::matrix(&e, 1, plan.width()),
+        status: None,
+    };
+    let refusal = gpu.run(|recorder| encoder.forward(recorder, &args)).unwrap_err().to_string();
+    assert!(refusal.contains("`arena`") && refusal.contains("shrink the tables"), "{refusal}");
+}
+
+#[test]
+fn a_view_of_nothing_may_start_where_its_buffer_ends() {
+    let Some(gpu) = gpu() else { return };
+    let batch = Batch::of(Plan::new(&[Block::ClayScalars { validity: false }]).unwrap(), &records(3, 1));
+    let words = gpu.upload("records", batch.records.words());
+    let (full, e) = (gpu.zeros("full", 256), gpu.zeros("e", 96));
+    let args = Forward {
+        records: View::matrix(&words, RECORD_WORDS, 3).of(Dtype::U32),
+        arena: View::vector(&full, 0).at(256),
+        given: Some(View::matrix(&full, 3, 0).at(256)),
+        e: View::matrix(&e, 3, 8),
+        status: None,
+    };
+    let encoder = Encoder::new(gpu, batch.plan.clone());
+    gpu.run(|recorder| encoder.forward(recorder, &args)).unwrap();
+    let got = pollster::block_on(gpu.read_f32(&args.e)).unwrap();
+    assert_same_bits("e", &got, &batch.forward(gpu, Layout::Separate).0);
 }
