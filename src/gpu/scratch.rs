@@ -128,6 +128,11 @@ impl Recorder<'_> {
 
     /// Bytes for the op that is being recorded; what they hold is undefined.
     pub(crate) fn scratch(&mut self, op: &'static str, bytes: u64) -> Result<Scratch, Error> {
+        let limit = self.gpu().limits().max_buffer_size;
+        if bytes > limit {
+            let rule = format!("a buffer of this device holds at most {limit}");
+            return Err(Error::argument(op, "scratch", format!("{bytes} bytes"), rule, "split the batch"));
+        }
         let at = locked(&self.bump, |bump| bump.next);
         let end = at + bytes.max(4).next_multiple_of(4);
         let (buffer, offset) = match &self.source {

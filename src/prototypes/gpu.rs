@@ -3,7 +3,7 @@
 use super::{Attend, Backward, OP, Prototypes};
 use crate::Error;
 use crate::gpu::reduce::{Chunks, sum_chunks};
-use crate::gpu::{Binding, Bound, Dispatch, Dtype, Kernel, Mode, Recorder, Rows, View};
+use crate::gpu::{Binding, Bound, Dispatch, Dtype, Kernel, Mode, Recorder, Room, Rows, View};
 use bytemuck::{Pod, Zeroable};
 
 static ATTEND: Kernel = Kernel {
@@ -35,6 +35,9 @@ static GRADIENT: Kernel = Kernel {
 };
 
 pub(crate) const KERNELS: &[&Kernel] = &[&ATTEND, &GRADIENT];
+
+/// Scratch for weights and slopes of the samples of one run: so much stays in most caches.
+const MAX_TERM_BYTES: u64 = 16 << 20;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -170,17 +173,18 @@ pub(super) fn backward(
     let chunks = Chunks::new(args.query.rows(), table);
     let scratch = recorder.zeroed_scratch(OP, chunks.bytes(table))?;
     let partials = scratch.matrix(chunks.count, table as u32);
-    let terms = recorder.scratch(OP, args.query.rows() * u64::from(each) * 8)?;
-    let terms = terms.matrix(args.query.rows() as u32, 2 * each);
     let uncounted = recorder.scratch(OP, 4)?;
     let flags: &[&'static str] = match args.mode {
         Mode::Overwrite => &["BACKWARD"],
         Mode::Accumulate => &["BACKWARD", "ACCUMULATE"],
     };
-    let views = [args.query, args.dcontext, args.dquery, terms];
-    for range in recorder.gpu().row_chunks(OP, &views, chunks.rows)? {
+    let views = [args.query, args.dcontext, args.dquery];
+    let room = Room { row_bytes: u64::from(each) * 8, limit: MAX_TERM_BYTES };
+    for range in recorder.gpu().row_chunks_within(OP, &views, chunks.rows, room)? {
         let samples = range.end - range.start;
-        let [query, dcontext, dquery, terms] = views.map(|view| view.bind_rows(&range, alignment));
+        let [query, dcontext, dquery] = views.map(|view| view.bind_rows(&range, alignment));
+        let terms = recorder.scratch(OP, u64::from(samples) * room.row_bytes)?;
+        let terms = terms.matrix(samples, 2 * each).bind(alignment);
         let records: View<'_> = args.records.columns(range.start, samples);
         let run = Run {
             query,

@@ -112,8 +112,8 @@ impl Case {
     }
 }
 
-/// (samples, regions, prototypes of each, width) around the edges of workgroups, quads and chunks.
-const SHAPES: [(usize, u32, u32, u32); 7] = [
+/// (samples, regions, prototypes of each, width) around the edges of workgroups, quads and chunks; the last takes two runs.
+const SHAPES: [(usize, u32, u32, u32); 8] = [
     (1, 1, 1, 1),
     (3, 2, 2, 3),
     (65, 3, 64, 5),
@@ -121,6 +121,7 @@ const SHAPES: [(usize, u32, u32, u32); 7] = [
     (257, 5, 7, 65),
     (40, 2, 256, 9),
     (513, 4, 3, 4),
+    (9000, 1, 256, 1),
 ];
 
 #[test]
@@ -257,4 +258,27 @@ fn initial_prototypes_are_reproducible_and_of_length_one_on_average() {
     assert_eq!(rows.len(), 31 * 8);
     // A row's square has the deviation √(2/64), their mean 0.011.
     assert!((rows.iter().sum::<f32>() / rows.len() as f32 - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn scratch_that_no_buffer_holds_is_refused() {
+    let Some(gpu) = gpu() else { return };
+    // One chunk of all samples, whose weights and slopes take 300 MB.
+    let (samples, prototypes) = (150_000, Prototypes::new(Field::Tile, 65_535, 256, 1).unwrap());
+    let buffer = |words: u32| gpu.zeros("tensor", 4 * u64::from(words));
+    let [query, dcontext, dquery] = [0; 3].map(|_| buffer(samples));
+    let [table, dtable] = [0; 2].map(|_| buffer(prototypes.rows()));
+    let records = buffer(samples * RECORD_WORDS);
+    let of_samples = |buffer| View::matrix(buffer, samples, 1);
+    let args = Backward {
+        query: of_samples(&query),
+        records: View::matrix(&records, RECORD_WORDS, samples).of(Dtype::U32),
+        prototypes: View::matrix(&table, prototypes.rows(), 1),
+        dcontext: of_samples(&dcontext),
+        dquery: of_samples(&dquery),
+        dprototypes: View::matrix(&dtable, prototypes.rows(), 1),
+        mode: Mode::Overwrite,
+    };
+    let refusal = gpu.scratch_bytes(|recorder| prototypes.backward(recorder, &args)).unwrap_err().to_string();
+    assert!(refusal.contains("`scratch`") && refusal.contains("split the batch"), "{refusal}");
 }
