@@ -45,6 +45,13 @@ impl TokenGrid {
     }
 
     /// Images one after the other.
+    ///
+    /// ```
+    /// use gtca::encode::{Axis, TokenGrid};
+    /// let grid = TokenGrid::series(3, 14, 14);
+    /// assert_eq!(grid.frame, Axis { count: 3, stride: 14 * 14 });
+    /// assert_eq!(TokenGrid::image(14, 14).row, grid.row);
+    /// ```
     pub fn series(frames: u32, rows: u32, columns: u32) -> Self {
         let axis = |count, stride| Axis { count, stride };
         Self {
@@ -88,6 +95,21 @@ impl TokenGrid {
 }
 
 /// Arguments of [`Encoder::add_to_tokens`].
+///
+/// ```no_run
+/// use gtca::encode::{AddToTokens, Encoder, TokenGrid};
+/// use gtca::gpu::{Recorder, View};
+/// # fn f(
+/// #     encoder: &Encoder,
+/// #     recorder: &mut Recorder<'_>,
+/// #     [records, arena, tokens]: [View<'_>; 3],
+/// # ) -> Result<(), gtca::Error> {
+/// // A class token, then 14 rows of 14 patches.
+/// let grid = TokenGrid { skipped: 1, ..TokenGrid::image(14, 14) };
+/// encoder.add_to_tokens(recorder, &AddToTokens { records, arena, given: None, tokens, grid, status: None })?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct AddToTokens<'a> {
     /// u32 `[RECORD_WORDS, records]`: one record a sample, or as the grid says.
@@ -110,7 +132,7 @@ impl Encoder {
     /// a record, in scratch.
     ///
     /// # Errors
-    /// As [`Encoder::forward`]; a grid without tokens.
+    /// As [`Encoder::forward`]; an axis without steps.
     pub fn add_to_tokens(&self, recorder: &mut Recorder<'_>, args: &AddToTokens<'_>) -> Result<(), Error> {
         let is_half = halves::is_half("tokens", &args.tokens)?;
         let dtype = if is_half { args.tokens.dtype } else { Dtype::F32 };
