@@ -86,6 +86,8 @@ impl Step {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.group, &[]);
-        pass.dispatch_workgroups(self.groups, 1, 1);
+        // 65,535 a dimension; the streams divide evenly.
+        let x = if self.groups > 65_535 { 32_768 } else { self.groups };
+        pass.dispatch_workgroups(x, self.groups / x, 1);
     }
 }

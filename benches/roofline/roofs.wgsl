@@ -9,14 +9,28 @@
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
-fn stream_add(@builtin(global_invocation_id) id: vec3<u32>) {
-    c[id.x] = a[id.x] + b[id.x];
+// Which vec4 of the stream; groups beyond one dimension's limit are folded into the second.
+fn place(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+    return (group.y * groups.x + group.x) * 64u + lane;
 }
 
 @compute @workgroup_size(64)
-fn stream_write(@builtin(global_invocation_id) id: vec3<u32>) {
-    c[id.x] = vec4<f32>(1.0, 2.0, 3.0, 4.0);
+fn stream_add(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = place(group, groups, lane);
+    c[i] = a[i] + b[i];
+}
+
+@compute @workgroup_size(64)
+fn stream_write(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    c[place(group, groups, lane)] = vec4<f32>(1.0, 2.0, 3.0, 4.0);
 }
 
 @compute @workgroup_size(64)

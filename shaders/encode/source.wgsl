@@ -1,8 +1,8 @@
 // The numbers that waves run on. Each is a 64-bit integer with 2^bits to its natural unit: 55 for angles in degrees,
 // 64 for turns, 56 for coordinates on a map or in space, else 43; |number| stays below 2¹⁹ natural units. The importing kernel defines
 //     fn given(column: u32, row: u32) -> f32          a column of the second view
-// and sets the flags of one class of sources, PLACE, POINT (POINT MAP, POINT CELL), DATE, LENGTH or OTHER: some adapters run
-// every case of a switch.
+// and sets the flags of one class of sources, PLACE, POINT (POINT MAP, POINT CELL), DATE (DATE PHASE, DATE LOCAL), LENGTH or
+// OTHER: some adapters run every case of a switch.
 // Twin: src/encode/source.rs, bit-equal.
 
 #import common/log2
@@ -209,6 +209,29 @@ fn source_number(source: u32, row: u32, token: Token, basis: Basis) -> Number {
 #else
     switch source {
 #if DATE
+#if PHASE
+        case SOURCE_SEASON_TURNS: {
+            let phase = season_phase(time);
+            return Number(phase.known, false, vec2<u32>(0u, phase.turns));
+        }
+        case SOURCE_DAY_TURNS: {
+            let phase = day_phase(time);
+            return Number(phase.known, false, vec2<u32>(0u, phase.turns));
+        }
+        case SOURCE_YEARS_SINCE_2015: {
+            let phase = year_phase(time);
+            return Number(phase.known, false, shl64(vec2<u32>(phase.turns, bitcast<u32>(phase.year - 2015)), 11u));
+        }
+#else
+#if LOCAL
+        case SOURCE_LOCAL_MONTH_PART: {
+            let part = local_month_part(time);
+            return whole_number(part.known, part.value);
+        }
+        case SOURCE_LOCAL_SECOND: {
+            return whole_number(has_fields(time, SECOND_OF_DAY_BIT), floor_mod(local_second(time), 86400));
+        }
+#else
         case SOURCE_YEAR: { return whole_number(has_fields(time, YEAR_BIT), time.year); }
         case SOURCE_DAY_OF_YEAR: {
             let day = derived_day_of_year(time);
@@ -226,25 +249,8 @@ fn source_number(source: u32, row: u32, token: Token, basis: Basis) -> Number {
             let hour = derived_hour(time);
             return whole_number(hour.known, hour.value);
         }
-        case SOURCE_SEASON_TURNS: {
-            let phase = season_phase(time);
-            return Number(phase.known, false, vec2<u32>(0u, phase.turns));
-        }
-        case SOURCE_DAY_TURNS: {
-            let phase = day_phase(time);
-            return Number(phase.known, false, vec2<u32>(0u, phase.turns));
-        }
-        case SOURCE_YEARS_SINCE_2015: {
-            let phase = year_phase(time);
-            return Number(phase.known, false, shl64(vec2<u32>(phase.turns, bitcast<u32>(phase.year - 2015)), 11u));
-        }
-        case SOURCE_LOCAL_MONTH_PART: {
-            let part = local_month_part(time);
-            return whole_number(part.known, part.value);
-        }
-        case SOURCE_LOCAL_SECOND: {
-            return whole_number(has_fields(time, SECOND_OF_DAY_BIT), floor_mod(local_second(time), 86400));
-        }
+#endif
+#endif
 #endif
 #if LENGTH
         case SOURCE_OCTAVES: {

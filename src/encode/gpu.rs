@@ -29,6 +29,8 @@ static NUMBERS: Kernel = Kernel {
         &["POINT", "MAP"],
         &["POINT", "CELL"],
         &["DATE"],
+        &["DATE", "PHASE"],
+        &["DATE", "LOCAL"],
         &["LENGTH"],
         &["OTHER"],
         &["PLACE", "TOKENS"],
@@ -36,6 +38,8 @@ static NUMBERS: Kernel = Kernel {
         &["POINT", "MAP", "TOKENS"],
         &["POINT", "CELL", "TOKENS"],
         &["DATE", "TOKENS"],
+        &["DATE", "PHASE", "TOKENS"],
+        &["DATE", "LOCAL", "TOKENS"],
         &["LENGTH", "TOKENS"],
         &["OTHER", "TOKENS"],
     ],
@@ -181,6 +185,8 @@ impl<'a> Run<'a> {
             let first = sources.partition_point(|source| source.class() < class) as u32;
             let last = sources.partition_point(|source| source.class() <= class) as u32;
             let params = self.params(encoder, recorder, &(first..last), 1);
+            // A place's projection is dear: one invocation makes all that come from it.
+            let a_tile = if flags[0] == "POINT" { (last - first).min(1) } else { last - first };
             let flags = if self.grid.is_some() { [flags, &["TOKENS"]].concat() } else { flags.to_vec() };
             recorder.dispatch(&Dispatch {
                 kernel: &NUMBERS,
@@ -188,7 +194,7 @@ impl<'a> Run<'a> {
                 params: bytemuck::bytes_of(&params),
                 knobs: &[],
                 storage: &[records, encoder.words().bind(alignment), given, numbers],
-                groups: if first < last { self.rows.div_ceil(64).into() } else { 0 },
+                groups: u64::from(self.rows.div_ceil(64)) * u64::from(a_tile),
                 iterations: 64 * u64::from(1 + last - first),
             })?;
         }

@@ -112,17 +112,21 @@ pub(super) enum Class {
     Map,
     Cell,
     Date,
+    Phase,
+    Local,
     Length,
     Other,
 }
 
 impl Class {
-    pub(super) const ALL: [(Self, &'static [&'static str]); 7] = [
+    pub(super) const ALL: [(Self, &'static [&'static str]); 9] = [
         (Self::Place, &["PLACE"]),
         (Self::Unit, &["POINT"]),
         (Self::Map, &["POINT", "MAP"]),
         (Self::Cell, &["POINT", "CELL"]),
         (Self::Date, &["DATE"]),
+        (Self::Phase, &["DATE", "PHASE"]),
+        (Self::Local, &["DATE", "LOCAL"]),
         (Self::Length, &["LENGTH"]),
         (Self::Other, &["OTHER"]),
     ];
@@ -222,7 +226,9 @@ impl Source {
             S::S2Cell(_) => Class::Cell,
             S::Octaves | S::GsdM | S::WavelengthUm | S::GsdColumn | S::GsdRow => Class::Length,
             S::Column | S::Row | S::Frame | S::Channel | S::Position | S::Given(_) => Class::Other,
-            _ => Class::Date,
+            S::SeasonTurns | S::DayTurns | S::YearsSince2015 => Class::Phase,
+            S::LocalMonthPart | S::LocalSecond => Class::Local,
+            S::Year | S::DayOfYear | S::MonthIndex | S::IsoWeek | S::Hour => Class::Date,
         }
     }
 
