@@ -1,27 +1,17 @@
 //! Every file of `shaders/common` and `shaders/records` is valid WGSL together with its imports.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 fn shaders() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders")
 }
 
-/// The file's text after that of its imports, each once.
-fn with_imports(name: &str, seen: &mut BTreeSet<String>, out: &mut String) {
-    if !seen.insert(name.to_owned()) {
-        return;
+/// A file of that name.
+fn library(name: &str) -> Option<String> {
+    match name {
+        "records/fields" => Some(gtca::records::wgsl_constants()),
+        _ => std::fs::read_to_string(shaders().join(format!("{name}.wgsl"))).ok(),
     }
-    let text = match name {
-        "records/fields" => gtca::records::wgsl_constants(),
-        _ => std::fs::read_to_string(shaders().join(format!("{name}.wgsl"))).unwrap(),
-    };
-    let (imports, body): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("#import "));
-    for import in imports {
-        with_imports(import.trim_start_matches("#import ").trim(), seen, out);
-    }
-    out.push_str(&body.join("\n"));
-    out.push('\n');
 }
 
 /// What a kernel gives to `records/load`.
@@ -36,8 +26,8 @@ fn every_shared_file_parses_and_validates_with_its_imports() {
         for entry in std::fs::read_dir(shaders().join(room)).unwrap() {
             let path = entry.unwrap().path();
             let name = format!("{room}/{}", path.file_stem().unwrap().to_str().unwrap());
-            let mut text = String::new();
-            with_imports(&name, &mut BTreeSet::new(), &mut text);
+            let import = format!("#import {name}");
+            let mut text = gtca::gpu::assemble(&name, &import, &[], gtca::gpu::FLAGS, &library).unwrap();
             if text.contains("record_word(") {
                 text.push_str(RECORD_WORD);
             }

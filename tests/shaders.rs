@@ -3,28 +3,36 @@
 
 use gtca::gpu::{Binding, Kernel, kernels};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
+use std::sync::LazyLock;
+
+type Variant = (String, &'static Kernel, naga::Module, naga::valid::ModuleInfo);
+
+/// Every variant of every kernel, parsed and validated once for all tests.
+static VARIANTS: LazyLock<Vec<Variant>> = LazyLock::new(|| {
+    let of_kernel = |kernel: &'static Kernel| {
+        let variants = kernel.variants().into_iter();
+        variants.flat_map(move |flags| [false, true].map(|one_buffer| variant(kernel, &flags, one_buffer)))
+    };
+    kernels().into_iter().flat_map(of_kernel).collect()
+});
+
+fn variant(kernel: &'static Kernel, flags: &[&str], one_buffer: bool) -> Variant {
+    let name = format!("{} {flags:?}{}", kernel.name, if one_buffer { " one buffer" } else { "" });
+    let text = kernel.wgsl(flags, one_buffer).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
+    let capabilities = if kernel.uses_subgroups() { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
+    (name, kernel, module, info)
+}
 
 /// Runs `f` for every variant of every kernel.
 fn each_variant(mut f: impl FnMut(&str, &Kernel, &naga::Module, &naga::valid::ModuleInfo)) {
-    for kernel in kernels() {
-        for flags in kernel.flags {
-            for one_buffer in [false, true] {
-                let name =
-                    format!("{} {flags:?}{}", kernel.name, if one_buffer { " one buffer" } else { "" });
-                let text = kernel.wgsl(flags, one_buffer).unwrap_or_else(|error| panic!("{name}: {error}"));
-                let module = naga::front::wgsl::parse_str(&text)
-                    .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
-                let capabilities =
-                    if kernel.uses_subgroups() { Capabilities::SUBGROUP } else { Capabilities::empty() };
-                let info = Validator::new(ValidationFlags::all(), capabilities)
-                    .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
-                    .subgroup_operations(naga::valid::SubgroupOperationSet::all())
-                    .validate(&module)
-                    .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
-                f(&name, kernel, &module, &info);
-            }
-        }
-    }
+    VARIANTS.iter().for_each(|(name, kernel, module, info)| f(name, kernel, module, info));
 }
 
 #[test]
@@ -101,8 +109,8 @@ fn declared_fields(kernel: &Kernel) -> Vec<(String, usize)> {
     let size = |kind: &str| match kind {
         "u32" | "i32" | "f32" => 4,
         "Axis" => 8,
+        "Dropped" | "GateRows" => 32,
         "Rows" => 16,
-        "GateRows" => 32,
         "Route" => 48,
         kind => panic!("{}: unknown type {kind}", kernel.name),
     };

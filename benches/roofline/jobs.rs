@@ -35,11 +35,16 @@ fn transposed(matrix: &[f32], width: usize) -> Vec<f32> {
 
 /// Panics unless all numbers agree to 1e-4 of the largest one.
 fn assert_near(what: &str, got: &[f32], expected: &[f32]) {
+    assert_near_stored(what, got, expected, 0.0);
+}
+
+/// As [`assert_near`], and each to `ulp` of itself: stored numbers may have been rounded apart.
+fn assert_near_stored(what: &str, got: &[f32], expected: &[f32], ulp: f32) {
     assert_eq!(got.len(), expected.len(), "{what}: wrong length");
     let scale = expected.iter().fold(f32::MIN_POSITIVE, |max, x| max.max(x.abs()));
     for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
         let error = (got - expected).abs();
         // Written so that NaN fails too.
-        assert!(error <= 1e-4 * scale, "{what}: element {i} is {got}, not {expected}");
+        assert!(error <= 1e-4 * scale + ulp * expected.abs(), "{what}: element {i} is {got}, not {expected}");
     }
 }

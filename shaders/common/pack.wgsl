@@ -2,42 +2,38 @@
 // back. Subnormals are kept, overflow gives infinity, NaN stays NaN.
 // Twins: src/common/pack.rs, bit-equal.
 
-// The sixteen bits of the nearest half. All cases are made and one is chosen: some adapters run every branch anyway, and
+// The sixteen bits of the nearest half. Every case is computed and one is chosen: some adapters run every branch anyway, and
 // SwiftShader takes long to compile them.
 fn f16_bits(x: f32) -> u32 {
     let bits = bitcast<u32>(x);
     let magnitude = bits & 0x7fffffffu;
     // A carry out of the mantissa raises the exponent, up to infinity.
-    let normal = (magnitude + 0xfffu + ((magnitude >> 13u) & 1u) - 0x38000000u) >> 13u;
-    // Below 2⁻¹⁴ a half is subnormal, in units of 2⁻²⁴. Larger numbers get some shift too, and are not chosen.
+    let normal = min(magnitude + 0xfffu + ((magnitude >> 13u) & 1u) - 0x38000000u, 0x0f800000u) >> 13u;
+    // Below 2⁻¹⁴, in units of 2⁻²⁴.
     let shift = clamp(126u - (magnitude >> 23u), 1u, 25u);
     let mantissa = (magnitude & 0x7fffffu) | 0x800000u;
     let kept = mantissa >> shift;
     let rest = mantissa - (kept << shift);
     let half = 1u << (shift - 1u);
-    let subnormal = kept + select(0u, 1u, rest > half || (rest == half && (kept & 1u) == 1u));
-    var nearest = select(subnormal, normal, magnitude >= 0x38800000u);
-    nearest = select(nearest, 0x7c00u, magnitude >= 0x47800000u); // 2¹⁶
-    nearest = select(nearest, 0x7e00u | ((magnitude >> 13u) & 0x3ffu), magnitude > 0x7f800000u);
-    return ((bits >> 16u) & 0x8000u) | nearest;
+    let subnormal = kept + select(0u, 1u, rest + (kept & 1u) > half);
+    let number = select(normal, subnormal, magnitude < 0x38800000u);
+    let nan = 0x7e00u | ((magnitude >> 13u) & 0x3ffu);
+    return ((bits >> 16u) & 0x8000u) | select(number, nan, magnitude > 0x7f800000u);
 }
 
 fn f32_from_f16(bits: u32) -> f32 {
-    let exponent = (bits >> 10u) & 0x1fu;
-    let mantissa = bits & 0x3ffu;
-    let normal = ((exponent + 112u) << 23u) | (mantissa << 13u);
-    let subnormal = bitcast<u32>(f32(mantissa) * 5.9604644775390625e-8); // 2⁻²⁴; exact
-    let magnitude = select(select(normal, subnormal, exponent == 0u), 0x7f800000u | (mantissa << 13u), exponent == 31u);
-    return bitcast<f32>(((bits & 0x8000u) << 16u) | magnitude);
+    let magnitude = bits & 0x7fffu;
+    // Infinity and NaN have the largest exponent of both types.
+    let normal = (magnitude << 13u) + select(0x38000000u, 0x70000000u, magnitude >= 0x7c00u);
+    let subnormal = bitcast<u32>(f32(magnitude) * 5.9604644775390625e-8); // 2⁻²⁴; exact
+    return bitcast<f32>(((bits & 0x8000u) << 16u) | select(normal, subnormal, magnitude < 0x400u));
 }
 
 // The sixteen bits of the nearest bfloat16.
 fn bf16_bits(x: f32) -> u32 {
     let bits = bitcast<u32>(x);
-    if (bits & 0x7fffffffu) > 0x7f800000u {
-        return (bits >> 16u) | 0x40u;
-    }
-    return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
+    let number = (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
+    return select(number, (bits >> 16u) | 0x40u, (bits & 0x7fffffffu) > 0x7f800000u);
 }
 
 fn f32_from_bf16(bits: u32) -> f32 {

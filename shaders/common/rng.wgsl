@@ -12,29 +12,26 @@ fn threefry_pair(a: u32, b: u32, bits: u32) -> vec2<u32> {
     return vec2<u32>(sum, rotate_left(b, bits) ^ sum);
 }
 
+// Of the pairs of words 0 and 2, for eight rounds that repeat.
+const LEFT = array<u32, 8>(10u, 11u, 13u, 23u, 6u, 17u, 25u, 18u);
+const RIGHT = array<u32, 8>(26u, 21u, 27u, 5u, 20u, 11u, 10u, 20u);
+
+// Without loops: kernels draw inside theirs, and software adapters count an invocation's iterations.
 fn threefry4x32_20(key: vec4<u32>, counter: vec4<u32>) -> vec4<u32> {
     let parity = 0x1bd11bdau ^ key.x ^ key.y ^ key.z ^ key.w;
-    // The five key words in a ring; each injection starts one further.
-    var ring = array<u32, 5>(key.x, key.y, key.z, key.w, parity);
+    let ring = array<u32, 5>(key.x, key.y, key.z, key.w, parity);
     var x = counter + key;
-    for (var four = 0u; four < 5u; four++) {
-        let is_odd = (four & 1u) == 1u;
-        let first = select(vec4<u32>(10u, 11u, 13u, 23u), vec4<u32>(6u, 17u, 25u, 18u), is_odd);
-        let second = select(vec4<u32>(26u, 21u, 27u, 5u), vec4<u32>(20u, 11u, 10u, 20u), is_odd);
-        for (var round = 0u; round < 4u; round++) {
-            // Words 1 and 3 change places after each round.
-            let left = threefry_pair(x.x, x.y, first[round]);
-            let right = threefry_pair(x.z, x.w, second[round]);
-            x = vec4<u32>(left.x, right.y, right.x, left.y);
-        }
-        let head = ring[0];
-        ring[0] = ring[1];
-        ring[1] = ring[2];
-        ring[2] = ring[3];
-        ring[3] = ring[4];
-        ring[4] = head;
-        x += vec4<u32>(ring[0], ring[1], ring[2], ring[3] + four + 1u);
+#repeat four 5
+#repeat round 4
+    {
+        // Words 1 and 3 change places after each round.
+        let left = threefry_pair(x.x, x.y, LEFT[$four % 2 * 4 + $round]);
+        let right = threefry_pair(x.z, x.w, RIGHT[$four % 2 * 4 + $round]);
+        x = vec4<u32>(left.x, right.y, right.x, left.y);
     }
+#end
+    x += vec4<u32>(ring[($four + 1) % 5], ring[($four + 2) % 5], ring[($four + 3) % 5], ring[($four + 4) % 5] + $fouru + 1u);
+#end
     return x;
 }
 

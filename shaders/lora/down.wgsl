@@ -1,15 +1,17 @@
 // What every family's form of `down` shares, h[row, j] = Σ_k x[row, k] · A[j, k]: parameters, bindings, loads, stores.
 // The backward's u = dy · B is the same with b_t in place of A.
 //
-// x: [rows, inputs]; a: [rank, inputs]; h: [rows, rank]. VEC4: all start and step by multiples of four elements, and
-// widths are multiples of the family's step. Columns past the end count as 0; ranks past the end are not stored. ROUTED:
-// every tile has an adapter of its own, and `rank` is the largest among them.
+// x: [rows, inputs], stored as wide.wgsl says; DROPOUT: of x; a: [rank, inputs] and h: [rows, rank], f32. VEC4: all start
+// and step by multiples of four elements, and widths are multiples of the family's step. Columns past the end count as 0;
+// ranks past the end are not stored. ROUTED: every tile has an adapter of its own, and `rank` is the largest among them.
 // The order of every sum depends on the family and `inputs` alone: a row alone gives the same bits.
 // Twin: `down` in src/lora/twin.rs.
 
 #import common/view
 #import lora/tile
 #import lora/four
+#import lora/wide
+#import lora/dropout
 
 struct Params {
     x: Rows,
@@ -23,15 +25,15 @@ struct Params {
     pad0: u32,
     pad1: u32,
     route: Route,
+    dropout: Dropped,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> wide: array<Stored>; // x
 #if VEC4
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
 #else
-@group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> a: array<f32>;
 @group(0) @binding(3) var<storage, read_write> h: array<f32>;
 #endif
@@ -40,17 +42,12 @@ struct Params {
 @group(0) @binding(5) var<storage, read> entries: array<vec4<u32>>;
 #endif
 
-// Columns k to k + 3 of the row of x that starts at `start`; under VEC4 they are there.
-fn load_x(start: u32, k: u32) -> vec4<f32> {
-#if VEC4
-    return x[(start + k) >> 2u];
+// Columns k to k + 3 of a row of x, which starts at `start`; under VEC4 they are there.
+fn load_x(start: u32, row: u32, k: u32) -> vec4<f32> {
+    let four = load_wide(start + k, places(k, params.inputs));
+#if DROPOUT
+    return dropped(four, row, k);
 #else
-    let count = places(k, params.inputs);
-    var four = vec4<f32>();
-    if 0u < count { four.x = x[start + k]; }
-    if 1u < count { four.y = x[start + k + 1u]; }
-    if 2u < count { four.z = x[start + k + 2u]; }
-    if 3u < count { four.w = x[start + k + 3u]; }
     return four;
 #endif
 }

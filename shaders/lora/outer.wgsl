@@ -1,8 +1,8 @@
 // What every family's first stage of dA and dB_t shares, partial[chunk, j, n] = s · Σ_{row in chunk} w[row, j] · v[row, n]
 // with w, v = u ⊙ g, x for dA and h ⊙ g, dy for dB_t: parameters, bindings, loads, stores.
 //
-// w: [rows, rank]; v: [rows, width]; partial: [chunks, rank, width], contiguous. VEC4: all start and step by multiples of
-// four elements, and widths are such. Ranks and columns past the end count as 0 and are not stored.
+// w: [rows, rank], f32; v: [rows, width], stored as wide.wgsl says; DROPOUT: of v, which then is x; partial: [chunks, rank,
+// width], contiguous. VEC4: all start and step by multiples of four elements, and widths are such. Ranks and columns past the end count as 0 and are not stored.
 // Every family sums over the rows of a chunk upwards with fma. Chunks count from row 0 of the batch, and their size
 // depends on family and shape. The second stage, reduce/sum_chunks, multiplies by λ. ROUTED: chunks count from each
 // adapter's first row, and lora/sum_parts is the second stage. Twin: `outer` in src/lora/twin.rs.
@@ -10,6 +10,8 @@
 #import common/view
 #import lora/tile
 #import lora/four
+#import lora/wide
+#import lora/dropout
 
 struct Params {
     w: Rows,
@@ -23,16 +25,16 @@ struct Params {
     start: u32, // unused: the matrix is read in the second stage
     pad0: u32,
     route: Route,
+    dropout: Dropped,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> wide: array<Stored>; // v
 #if VEC4
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> v: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 #else
 @group(0) @binding(1) var<storage, read> w: array<f32>;
-@group(0) @binding(2) var<storage, read> v: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 #endif
 #if ROUTED
@@ -56,19 +58,14 @@ fn load_w(tile: Tile, start: u32, rank: u32, wanted: bool) -> vec4<f32> {
 #endif
 }
 
-// Columns `column` to `column + 3` of the row of v that starts at `start`; zeros unless `wanted`.
-fn load_v(start: u32, column: u32, wanted: bool) -> vec4<f32> {
+// Columns `column` to `column + 3` of a row of v, which starts at `start`; zeros unless `wanted`.
+fn load_v(start: u32, row: u32, column: u32, wanted: bool) -> vec4<f32> {
     let inside = wanted && column < params.width;
-#if VEC4
-    return select(vec4<f32>(), v[select(start, start + column, inside) >> 2u], inside);
+    let four = load_wide(select(start, start + column, inside), select(0u, places(column, params.width), inside));
+#if DROPOUT
+    return select(vec4<f32>(), dropped(four, row, column), inside);
 #else
-    let count = select(0u, places(column, params.width), inside);
-    var four = vec4<f32>();
-    if 0u < count { four.x = v[start + column]; }
-    if 1u < count { four.y = v[start + column + 1u]; }
-    if 2u < count { four.z = v[start + column + 2u]; }
-    if 3u < count { four.w = v[start + column + 3u]; }
-    return four;
+    return select(vec4<f32>(), four, inside);
 #endif
 }
 

@@ -1,9 +1,11 @@
-// What every family's form of `up` shares, y[row, n] = λ·s · Σ_j h[row, j] · B_t[j, n], h gated already: parameters,
-// bindings, loads, stores. ACCUMULATE adds to what y holds: the injection itself; the backward's dx is the same with u, A.
+// What every family's form of `up` shares, y[row, n] = λ·s · (Σ_j h[row, j] · B_t[j, n] + bias[n]), h gated already:
+// parameters, bindings, loads, stores. ACCUMULATE adds to what y holds: the injection itself; the backward's dx is the same
+// with u, A, without bias, and DROPOUT: of x, whose gradient it is, on the sum.
 //
-// h: [rows, rank]; b_t: [rank, width]; y: [rows, width]. VEC4: all start and step by multiples of four elements, and
-// widths are such. Ranks and columns past the end count as 0 and are not stored. ROUTED: every tile has an adapter of its
-// own, and `rank` is the largest among them.
+// h: [rows, rank]; b_t: [rank, width]; bias: [width], all f32; y: [rows, width], stored as wide.wgsl says and rounded
+// once, from f32, half to even; beside an odd width the other half of a row's last word keeps its bits. VEC4: all start and
+// step by multiples of four elements, and widths are such. Ranks and columns past the end count as 0 and are not stored.
+// ROUTED: every tile has an adapter of its own, and `rank` is the largest among them; there is no bias.
 // Every family sums over ranks upwards with fma. Off is off: where λ·s or the finished addend is ±0 by its bits, y keeps
 // its bits under ACCUMULATE (−0, Inf and NaN too); λ·s = 0 hides even non-finite sums. Without ACCUMULATE it gives 0.
 // A row's result depends on no other row. Twin: `up` in src/lora/twin.rs.
@@ -12,6 +14,8 @@
 #import common/view
 #import lora/tile
 #import lora/four
+#import lora/wide
+#import lora/dropout
 
 struct Params {
     h: Rows,
@@ -25,22 +29,32 @@ struct Params {
     lambda: f32,
     scale: f32,
     route: Route,
+    dropout: Dropped,
+    bias_start: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 #if VEC4
 @group(0) @binding(1) var<storage, read> h: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b_t: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+#if BIAS
+@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+#endif
 #else
 @group(0) @binding(1) var<storage, read> h: array<f32>;
 @group(0) @binding(2) var<storage, read> b_t: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+#if BIAS
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+#endif
 #endif
 #if ROUTED
 @group(0) @binding(4) var<storage, read> routes: array<u32>;
 @group(0) @binding(5) var<storage, read> entries: array<vec4<u32>>;
 #endif
+@group(0) @binding(3) var<storage, read_write> wide: array<Stored>; // y
 
 // Ranks `rank` to `rank + 3` of the row of h that starts at `start`.
 fn load_h(tile: Tile, start: u32, rank: u32) -> vec4<f32> {
@@ -75,47 +89,97 @@ fn load_b(tile: Tile, rank: u32, column: u32) -> vec4<f32> {
 #endif
 }
 
-// What four columns of the row of y that starts at `start` hold.
-fn load_y(start: u32, column: u32) -> vec4<f32> {
-#if ACCUMULATE
+#if BIAS
+// Columns `column` to `column + 3` of the bias.
+fn load_bias(column: u32) -> vec4<f32> {
 #if VEC4
-    return y[(start + min(column, params.width - 4u)) >> 2u];
+    return bias[(params.bias_start + min(column, params.width - 4u)) >> 2u];
 #else
+    let at = params.bias_start + column;
     let count = places(column, params.width);
     var four = vec4<f32>();
-    if 0u < count { four.x = y[start + column]; }
-    if 1u < count { four.y = y[start + column + 1u]; }
-    if 2u < count { four.z = y[start + column + 2u]; }
-    if 3u < count { four.w = y[start + column + 3u]; }
+    if 0u < count { four.x = bias[at]; }
+    if 1u < count { four.y = bias[at + 1u]; }
+    if 2u < count { four.z = bias[at + 2u]; }
+    if 3u < count { four.w = bias[at + 3u]; }
     return four;
 #endif
+}
+#endif
+
+// What four columns of the row of y that starts at `start` hold.
+fn load_y(start: u32, column: u32) -> Four {
+#if ACCUMULATE
+#if VEC4
+    return load_stored(start + min(column, params.width - 4u), 4u);
 #else
-    return vec4<f32>();
+    return load_stored(start + column, places(column, params.width));
+#endif
+#else
+    return Four();
 #endif
 }
 
-fn store_y(start: u32, column: u32, four: vec4<f32>) {
+fn store_y(start: u32, column: u32, four: Four) {
     let count = places(column, params.width);
     let at = start + column;
 #if VEC4
-    if 0u < count { y[at >> 2u] = four; }
+    if 0u < count { wide[at >> 2u] = four; }
 #else
-    if 0u < count { y[at] = four.x; }
-    if 1u < count { y[at + 1u] = four.y; }
-    if 2u < count { y[at + 2u] = four.z; }
-    if 3u < count { y[at + 3u] = four.w; }
+#if HALF
+    if 0u < count { store_halves(at >> 1u, four.x, count == 1u); }
+    if 2u < count { store_halves((at >> 1u) + 1u, four.y, count == 3u); }
+#else
+    if 0u < count { wide[at] = four.x; }
+    if 1u < count { wide[at + 1u] = four.y; }
+    if 2u < count { wide[at + 2u] = four.z; }
+    if 3u < count { wide[at + 3u] = four.w; }
+#endif
 #endif
 }
 
-// What y becomes.
-fn injected(tile: Tile, four: vec4<f32>, sums: vec4<f32>) -> vec4<f32> {
+#if HALF
+#if VEC4
+#else
+// One invocation has a row's last word; the half that is not the row's keeps its bits.
+fn store_halves(at: u32, word: u32, is_one: bool) {
+    if is_one {
+        wide[at] = (wide[at] & 0xffff0000u) | (word & 0xffffu);
+    } else {
+        wide[at] = word;
+    }
+}
+#endif
+#endif
+
+// Four numbers as they are stored; the bits of `old` where `keep`.
+fn rounded(old: Four, four: vec4<f32>, keep: vec4<bool>) -> Four {
+#if HALF
+    let fresh = vec2<u32>(pack_$HALF(four.xy), pack_$HALF(four.zw));
+    let low = select(vec2<u32>(), vec2<u32>(0xffffu), keep.xz);
+    let kept = low | select(vec2<u32>(), vec2<u32>(0xffff0000u), keep.yw);
+    return (old & kept) | (fresh & ~kept);
+#else
+    return select(four, old, keep);
+#endif
+}
+
+// What four columns of y become, by their finished sums.
+fn injected(tile: Tile, old: Four, finished: vec4<f32>, row: u32, column: u32) -> Four {
     let factor = params.lambda * tile.scale;
+    var sums = finished;
+#if BIAS
+    sums += load_bias(column);
+#endif
+#if DROPOUT
+    sums = dropped(sums, row, column);
+#endif
 #if ACCUMULATE
     let added = factor * sums;
     let zero = vec4<bool>(is_zero(added.x), is_zero(added.y), is_zero(added.z), is_zero(added.w));
-    return select(fma(vec4<f32>(factor), sums, four), four, zero);
+    return rounded(old, fma(vec4<f32>(factor), sums, numbers(old)), zero);
 #else
-    return select(factor * sums, vec4<f32>(), is_zero(factor));
+    return rounded(old, select(factor * sums, vec4<f32>(), is_zero(factor)), vec4<bool>());
 #endif
 }
 

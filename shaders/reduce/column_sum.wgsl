@@ -1,9 +1,12 @@
 // First stage of a sum over rows: partial[chunk, n] = Σ_{row in chunk} x[row, n].
 //
-// x: [rows, width]; partial: [chunks, width], contiguous.
+// x: [rows, width], HALF: two to a word; partial: [chunks, width], contiguous.
 // One invocation per (chunk, n); loops chunk_rows, upwards. Twin: `column_sum` in src/gpu/reduce.rs.
 
 #import common/view
+#if HALF
+#import common/pack
+#endif
 
 struct Params {
     x: Rows,
@@ -14,8 +17,21 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+#if HALF
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+#else
 @group(0) @binding(1) var<storage, read> x: array<f32>;
+#endif
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+
+fn load_x(at: u32) -> f32 {
+#if HALF
+    let pair = unpack_$HALF(x[at >> 1u]);
+    return select(pair.x, pair.y, (at & 1u) == 1u);
+#else
+    return x[at];
+#endif
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -32,7 +48,7 @@ fn main(
     }
     var sum = 0.0;
     for (var row = first; row < min(first + params.chunk_rows, params.rows); row++) {
-        sum += x[row_start(params.x, row) + column];
+        sum += load_x(row_start(params.x, row) + column);
     }
     partials[params.partial_start + index] = sum;
 }

@@ -1,4 +1,4 @@
-// Second stage of every sum over rows: out[i] = scale · Σ_c partial[c][i], chunks in index order.
+// Second stage of every sum over rows: out[i] = factor · (scale · Σ_c partial[c][i]), chunks in index order.
 // ACCUMULATE adds to what out holds.
 //
 // partial: [chunks, rows · width], contiguous; out: [rows, width].
@@ -14,9 +14,9 @@ struct Params {
     chunks: u32,
     partial_start: u32,
     scale: f32,
+    factor: f32, // a knob, or 1
     pad0: u32,
     pad1: u32,
-    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -38,7 +38,7 @@ fn main(
     for (var chunk = 0u; chunk < params.chunks; chunk++) {
         sum += partials[params.partial_start + chunk * count + index];
     }
-    sum *= params.scale;
+    sum = params.factor * (params.scale * sum);
     let row = quotient(index, params.width);
     let at = row_start(params.out, row) + index - row * params.width;
 #if ACCUMULATE

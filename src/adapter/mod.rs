@@ -294,7 +294,8 @@ impl GtcaAdapter {
         let (lora, [a, b_t]) = self.layer(layer)?;
         let gate = self.gate_of(layer, tape.gates());
         let h = Some(tape.h_view(layer, self.desc.layers[layer].rank));
-        lora.forward(recorder, &lora::Forward { x, a, b_t, gate, lambda, y, h })
+        let (bias, dropout) = (None, None);
+        lora.forward(recorder, &lora::Forward { x, a, b_t, bias, gate, lambda, dropout, y, h })
     }
 
     /// Records a layer's gradients: A, B, this layer's gates and, added, x.
@@ -320,13 +321,16 @@ impl GtcaAdapter {
             dy,
             a,
             b_t,
+            bias: None,
             gate: self.gate_of(layer, tape.gates()),
             lambda,
+            dropout: None,
             h: Some(tape.h_view(layer, self.desc.layers[layer].rank)),
             u: None,
             dx,
             da: Some(da.view(&self.gradients)),
             db_t: Some(db_t.view(&self.gradients)),
+            dbias: None,
             dgate,
             dlambda: None,
             dx_mode: Mode::Accumulate,

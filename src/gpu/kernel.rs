@@ -29,7 +29,8 @@ pub struct Kernel {
     pub storage: &'static [Binding],
     /// Size of the parameter struct in bytes.
     pub params_bytes: usize,
-    /// Every set of flags that ships, the empty one included.
+    /// Every set of flags that ships, the empty one included. A member with bars, such as `|HALF=f16|HALF=bf16`, stands for
+    /// one of its alternatives, an empty one for no flag: [`Kernel::variants`] writes the sets out.
     pub flags: &'static [&'static [&'static str]],
     /// Largest loop-iteration count of one invocation, as a formula of the parameters.
     pub loop_bound: &'static str,
@@ -37,7 +38,7 @@ pub struct Kernel {
     pub when: &'static str,
 }
 
-/// Flags that a shader condition may name; `NAME=number` also gives `$NAME` and `#repeat` a value.
+/// Flags that a shader condition may name; `NAME=value` also gives `$NAME` (and `#repeat`, of a number) a value.
 pub const FLAGS: &[&str] = &[
     "ACCUMULATE",
     "BACKWARD",
@@ -48,10 +49,13 @@ pub const FLAGS: &[&str] = &[
     "CELL",
     "CLIP",
     "DATE",
+    "DROPOUT",
     "FOURS=1",
     "FOURS=2",
     "GATE",
     "GRADIENT",
+    "HALF=bf16",
+    "HALF=f16",
     "HARMONICS",
     "LENGTH",
     "LOCAL",
@@ -76,6 +80,18 @@ pub const FLAGS: &[&str] = &[
 ];
 
 impl Kernel {
+    /// Every set of flags that ships, written out.
+    ///
+    /// ```
+    /// let kernels = gtca::gpu::kernels();
+    /// let sum = kernels.iter().find(|kernel| kernel.name == "reduce/column_sum").unwrap();
+    /// assert_eq!(sum.flags, [["|HALF=f16|HALF=bf16"]]);
+    /// assert_eq!(sum.variants(), [vec![], vec!["HALF=f16"], vec!["HALF=bf16"]]);
+    /// ```
+    pub fn variants(&self) -> Vec<Vec<&'static str>> {
+        self.flags.iter().flat_map(|set| written_out(set)).collect()
+    }
+
     /// Whether it runs only on a device with [`wgpu::Features::SUBGROUP`].
     pub fn uses_subgroups(&self) -> bool {
         self.source.contains("@builtin(subgroup")
@@ -86,6 +102,19 @@ impl Kernel {
         let text = shader::assemble(self.name, self.source, flags, FLAGS, &table::library)?;
         Ok(if one_buffer { shader::make_all_writable(&text) } else { text })
     }
+}
+
+/// The product of a set's alternatives.
+fn written_out(set: &'static [&'static str]) -> Vec<Vec<&'static str>> {
+    set.iter().fold(vec![Vec::new()], |sets, alternatives| {
+        let longer = |set: Vec<&'static str>| {
+            let one = move |flag: &'static str| {
+                set.iter().copied().chain(Some(flag).filter(|flag| !flag.is_empty())).collect()
+            };
+            alternatives.split('|').map(one)
+        };
+        sets.into_iter().flat_map(longer).collect()
+    })
 }
 
 /// Which pipeline of a kernel.

@@ -95,8 +95,8 @@ impl Gpu {
     pub fn warm_up(&self) -> Result<(), Error> {
         let subgroups = self.device().features().contains(wgpu::Features::SUBGROUP);
         for kernel in kernels().into_iter().filter(|kernel| subgroups || !kernel.uses_subgroups()) {
-            for flags in kernel.flags {
-                self.pipeline(kernel, flags, false)?;
+            for flags in kernel.variants() {
+                self.pipeline(kernel, &flags, false)?;
             }
         }
         Ok(())

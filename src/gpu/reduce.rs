@@ -88,10 +88,12 @@ pub(crate) struct SumChunks {
     chunks: u32,
     partial_start: u32,
     scale: f32,
-    pad: [u32; 3],
+    factor: f32,
+    pad: [u32; 2],
 }
 
-/// Records `out = scale · Σ_c partials[c]` (or `+=`); `partials: [chunks, rows · width]`, contiguous.
+/// Records `out = factor · (scale · Σ_c partials[c])` (or `+=`), the factor a knob, 1 without one;
+/// `partials: [chunks, rows · width]`, contiguous.
 pub(crate) fn sum_chunks(
     recorder: &mut Recorder<'_>,
     partials: &View<'_>,
@@ -102,19 +104,18 @@ pub(crate) fn sum_chunks(
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let (partials, bound) = (partials.bind(alignment), out.bind(alignment));
-    let (factor, knob) = scale;
+    let (scale, knob) = scale;
     let params = SumChunks {
         out: bound.rows,
         rows: out.rows() as u32,
         width: out.width(),
         chunks,
         partial_start: partials.rows.start,
-        scale: factor,
-        pad: [0; 3],
+        scale,
+        factor: knob.map_or(1.0, |knob| knob.host_value()),
+        pad: [0; 2],
     };
-    // A knob multiplies on the device; its slot holds the factor until the copy replaces it.
-    debug_assert!(knob.is_none() || factor == 1.0);
-    let knobs = knob.map(|knob| (std::mem::offset_of!(SumChunks, scale), knob));
+    let knobs = knob.map(|knob| (std::mem::offset_of!(SumChunks, factor), knob));
     recorder.dispatch(&Dispatch {
         kernel: &SUM_CHUNKS,
         flags: mode.flags(),
@@ -142,7 +143,7 @@ static COLUMN_SUM: Kernel = Kernel {
     source: include_str!("../../shaders/reduce/column_sum.wgsl"),
     storage: &[Binding::Read, Binding::Write],
     params_bytes: size_of::<ColumnSum>(),
-    flags: &[&[]],
+    flags: &[&["|HALF=f16|HALF=bf16"]],
     loop_bound: "256, doubled until the partials fit 64 MiB",
     when: "first stage of bias and null-gate gradients",
 };
@@ -157,7 +158,7 @@ pub(crate) struct ColumnSum {
     chunk_rows: u32,
 }
 
-/// Records `out[n] = Σ_row x[row, n]` (or `+=`), in two stages.
+/// Records `out[n] = Σ_row x[row, n]` (or `+=`), in two stages; x is of any float type.
 pub(crate) fn column_sum(
     recorder: &mut Recorder<'_>,
     op: &'static str,
@@ -166,7 +167,7 @@ pub(crate) fn column_sum(
     mode: Mode,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let width = x.width();
+    let (width, flag) = (x.width(), x.dtype.flag());
     let chunks = Chunks::new(x.rows(), width.into());
     let scratch = recorder.scratch(op, chunks.bytes(width.into()))?;
     let partials = scratch.matrix(chunks.count, width);
@@ -183,7 +184,7 @@ pub(crate) fn column_sum(
         };
         recorder.dispatch(&Dispatch {
             kernel: &COLUMN_SUM,
-            flags: &[],
+            flags: flag.as_slice(),
             params: bytemuck::bytes_of(&params),
             knobs: &[],
             storage: &[x, part],

@@ -2,7 +2,7 @@
 //! `#repeat i COUNT … #end` for register tiles, which WGSL can neither size nor unroll by itself.
 //!
 //! In repeated lines `$i` stands for 0, 1, …. A count is a number or the value of a flag `NAME=number`, over a number
-//! where `/number` follows; `$NAME` stands for that value anywhere.
+//! where `/number` follows; `$NAME` stands for a flag's value anywhere, and `#if NAME` asks whether there is one.
 //!
 //! Files stay valid WGSL apart from those lines, which keep their own line so that editors and error messages
 //! still help. `docs/DESIGN.md` says why this is not the `wesl` crate.
@@ -66,7 +66,7 @@ impl Assembly<'_> {
             let mut words = line.split_whitespace();
             let (directive, argument) = (words.next().unwrap_or(""), words.next());
             match (directive, argument) {
-                ("#if", Some(flag)) if self.known.contains(&flag) => open.push(self.flags.contains(&flag)),
+                ("#if", Some(flag)) if has(self.known, flag) => open.push(has(self.flags, flag)),
                 ("#if", flag) => return fail(format!("unknown flag {flag:?}; known are {:?}", self.known)),
                 ("#else", None) => match open.last_mut() {
                     Some(live) => *live = !*live,
@@ -138,6 +138,11 @@ impl Assembly<'_> {
     }
 }
 
+/// Whether a flag is among these, by itself or with a value.
+fn has(flags: &[&str], flag: &str) -> bool {
+    flags.iter().any(|known| *known == flag || known.split_once('=').is_some_and(|(name, _)| name == flag))
+}
+
 /// How many lines there are before the `#end` that closes a repetition.
 fn repeated(lines: &[&str]) -> Option<usize> {
     let mut depth = 1;
@@ -195,6 +200,12 @@ mod tests {
             run("#repeat i N/3\n$i\n#end\n#if X\n#repeat i 2\nx\n#end\n#endif", &["N=3"]).unwrap(),
             "0\n"
         );
+    }
+
+    #[test]
+    fn a_condition_may_ask_for_any_value_of_a_flag() {
+        assert_eq!(run("#if N\n$N\n#else\nnone\n#endif", &["N=3"]).unwrap(), "3\n");
+        assert_eq!(run("#if N\n$N\n#else\nnone\n#endif", &[]).unwrap(), "none\n");
     }
 
     #[test]

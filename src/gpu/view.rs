@@ -28,6 +28,15 @@ impl Dtype {
             Self::F16 | Self::Bf16 => 2,
         }
     }
+
+    /// The flag of kernels that read or write halves.
+    pub(crate) fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::F16 => Some("HALF=f16"),
+            Self::Bf16 => Some("HALF=bf16"),
+            _ => None,
+        }
+    }
 }
 
 /// Kernels divide rows by the tokens of a sample, exactly up to this.
@@ -36,6 +45,7 @@ const MAX_TOKENS: u32 = 1 << 30;
 /// A borrowed sub-range of a buffer, seen as `[samples, tokens, width]` with a contiguous last axis.
 ///
 /// Element `(s, t, d)` lies at `offset + (s·sample_stride + t·row_stride + d) · dtype.bytes()`.
+/// Halves lie two to a word: their offset is a multiple of 4 bytes and their strides are even, the width need not be.
 /// Views cost nothing, copy freely and never own: any sub-allocator's ranges fit.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -184,6 +194,23 @@ impl<'a> View<'a> {
         cut
     }
 
+    /// What is wrong with halves whose rows do not all start at whole words.
+    fn splits_words(&self) -> Option<(String, &'static str)> {
+        let [samples, tokens, _] = self.shape;
+        let odd = |count, stride: u32| count > 1 && !stride.is_multiple_of(2);
+        if self.dtype.bytes() == 4 {
+            None
+        } else if !self.offset.is_multiple_of(4) {
+            let rule = "halves are stored two to a word: the offset in bytes must be a multiple of 4";
+            Some((format!("at byte {}", self.offset), rule))
+        } else if odd(samples, self.sample_stride) || odd(tokens, self.row_stride) {
+            let value = format!("with strides {}, {}", self.sample_stride, self.row_stride);
+            Some((value, "halves are stored two to a word: strides must be even"))
+        } else {
+            None
+        }
+    }
+
     /// Refuses a view that leaves its buffer, overlaps itself, is misaligned or has the wrong type.
     pub(crate) fn check(&self, op: &'static str, argument: &'static str, dtype: Dtype) -> Result<(), Error> {
         let bad = |value: String, rule: &str, remedy| Err(Error::argument(op, argument, value, rule, remedy));
@@ -193,6 +220,9 @@ impl<'a> View<'a> {
         if !self.offset.is_multiple_of(self.dtype.bytes()) {
             let rule = format!("the offset in bytes must be a multiple of {}", self.dtype.bytes());
             return bad(format!("at byte {}", self.offset), &rule, "move the sub-allocation");
+        }
+        if let Some((value, rule)) = self.splits_words() {
+            return bad(value, rule, "pad the rows");
         }
         if !self.buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return bad(

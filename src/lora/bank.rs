@@ -2,7 +2,7 @@
 
 use super::maps::{Maps, Side};
 use super::step::{Gradient, Matrices, Step};
-use super::{Family, Gate, Lora, LoraDesc, OP, Routing, RowSample, Scaling, Used, class};
+use super::{Family, Gate, Lora, LoraDesc, OP, Routing, RowSample, Scaling, Used, class, float};
 use crate::Error;
 use crate::gpu::view::Bound;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
@@ -279,6 +279,7 @@ impl Bank {
                 dx: args.dx,
                 da: args.gradients.map(Matrices::Many),
                 db_t: args.gradients.map(Matrices::Many),
+                dbias: None,
                 dgate: args.dgate,
                 dlambda: args.dlambda,
                 dx_mode: args.dx_mode,
@@ -293,6 +294,8 @@ impl Bank {
             family: Lora { desc: self.shape }.family(gpu)?,
             rank: self.shape.rank,
             maps: Maps::Many { bank: self, routing: args.routing, arenas: args.arenas },
+            bias: None,
+            dropout: None,
             x: args.x,
             gate: args.gate,
             lambda: args.lambda,
@@ -314,6 +317,19 @@ impl Bank {
         let Place { arena, start } = member.place(side);
         let start = u64::from(start);
         (arena, start..start + u64::from(member.rank) * u64::from(self.width(side)))
+    }
+
+    /// One of an adapter's matrices.
+    pub(super) fn view<'a>(&self, adapter: u32, side: Side, arenas: &[View<'a>]) -> View<'a> {
+        let (arena, elements) = self.matrix(adapter, side);
+        let (arena, width) = (arenas[arena], self.width(side));
+        View {
+            shape: [self.members[adapter as usize].rank, 1, width],
+            offset: arena.offset + elements.start * 4,
+            sample_stride: width,
+            row_stride: width,
+            ..arena
+        }
     }
 
     /// Cuts a routing's segments where the class of ranks changes, and where one binding no longer holds the matrices.
@@ -345,10 +361,10 @@ impl Bank {
             self.check_inputs(gpu, &args.x, args.arenas, args.routing, &args.gate, &args.lambda)?;
         let [samples, tokens, _] = args.x.shape;
         let LoraDesc { outputs, rank, .. } = self.shape;
-        check_rows(gpu, "y", &args.y, [samples, tokens, outputs])?;
+        check_rows(gpu, "y", &args.y, args.x.dtype, [samples, tokens, outputs])?;
         used.push(("y", args.y, Access::Write));
         if let Some(h) = args.h {
-            check_rows(gpu, "h", &h, [samples, tokens, rank])?;
+            check_rows(gpu, "h", &h, Dtype::F32, [samples, tokens, rank])?;
             used.push(("h", h, Access::Write));
         }
         check_overlap(OP, &used)?;
@@ -361,15 +377,16 @@ impl Bank {
         let [samples, tokens, _] = args.x.shape;
         let LoraDesc { inputs, outputs, rank, .. } = self.shape;
         let hidden = [samples, tokens, rank];
+        let (wide, single) = (args.x.dtype, Dtype::F32);
         let views = [
-            ("dy", Some(args.dy), Access::Read, [samples, tokens, outputs]),
-            ("h", args.h, Access::Read, hidden),
-            ("u", args.u, Access::Write, hidden),
-            ("dx", args.dx, Access::Write, [samples, tokens, inputs]),
+            ("dy", Some(args.dy), Access::Read, wide, [samples, tokens, outputs]),
+            ("h", args.h, Access::Read, single, hidden),
+            ("u", args.u, Access::Write, single, hidden),
+            ("dx", args.dx, Access::Write, wide, [samples, tokens, inputs]),
         ];
-        for (name, view, access, shape) in views {
+        for (name, view, access, dtype, shape) in views {
             if let Some(view) = view {
-                check_rows(gpu, name, &view, shape)?;
+                check_rows(gpu, name, &view, dtype, shape)?;
                 used.push((name, view, access));
             }
         }
@@ -409,6 +426,11 @@ impl Bank {
             ));
         }
         for (index, (arena, length)) in arenas.iter().zip(&self.lengths).enumerate() {
+            if matches!(arena.dtype, Dtype::F16 | Dtype::Bf16) {
+                let value = format!("{:?} in arena {index}", arena.dtype);
+                let rule = "numbers of a bank are F32; halves are for one adapter alone";
+                return Err(Error::argument(OP, argument, value, rule, "convert the arena to F32"));
+            }
             arena.check_shape(OP, argument, Dtype::F32, [1, 1, arena.width()])?;
             if u64::from(arena.width()) < *length {
                 let value = format!("{} elements in arena {index}", arena.width());
@@ -440,7 +462,7 @@ impl Bank {
             return Err(Error::argument(OP, "routing", value, rule, "give every sample its rows"));
         }
         let [samples, tokens, _] = x.shape;
-        check_rows(gpu, "x", x, [samples, tokens, self.shape.inputs])?;
+        check_rows(gpu, "x", x, float(x, "x")?, [samples, tokens, self.shape.inputs])?;
         self.check_arenas("arenas", arenas)?;
         gate.check([routing.samples, 1], [samples, tokens], self.shape.rank)?;
         lambda.check(OP, "lambda")?;
@@ -452,9 +474,15 @@ impl Bank {
 }
 
 /// Routed kernels reach any row: a view is bound whole.
-fn check_rows(gpu: &Gpu, argument: &'static str, view: &View<'_>, shape: [u32; 3]) -> Result<(), Error> {
-    view.check_shape(OP, argument, Dtype::F32, shape)?;
-    let (bytes, limit) = (view.span() * 4, gpu.largest_view());
+fn check_rows(
+    gpu: &Gpu,
+    argument: &'static str,
+    view: &View<'_>,
+    dtype: Dtype,
+    shape: [u32; 3],
+) -> Result<(), Error> {
+    view.check_shape(OP, argument, dtype, shape)?;
+    let (bytes, limit) = (view.span() * dtype.bytes(), gpu.largest_view());
     if bytes > limit {
         let rule = format!("rows that a routing reaches must fit one binding of {limit} bytes");
         return Err(Error::argument(OP, argument, format!("{bytes} bytes"), rule, "split the batch"));

@@ -194,8 +194,8 @@ impl Plan {
         self.kernels[usize::from(many)]
     }
 
-    /// Flags of the kernel: its ranks and what else is on.
-    pub(super) fn flags(&self, others: &[(&'static str, bool)]) -> Vec<&'static str> {
+    /// Flags of the kernel: its ranks and what else is on, in the table's order.
+    pub(super) fn flags(&self, others: &[Option<&'static str>]) -> Vec<&'static str> {
         let ranks = match self.ranks {
             0 => None,
             4 => Some("RANKS=4"),
@@ -209,11 +209,7 @@ impl Plan {
             64 => Some("FOURS=2"),
             _ => None,
         };
-        ranks
-            .into_iter()
-            .chain(fours)
-            .chain(others.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag))
-            .collect()
+        ranks.into_iter().chain(fours).chain(others.iter().copied().flatten()).collect()
     }
 
     /// Workgroups for so many tiles down and a matrix of `ranks` × `columns` across.
@@ -243,34 +239,49 @@ fn up_rows(ranks: u32) -> u32 {
     }
 }
 
-/// Every rank tile without and with whole vectors.
-macro_rules! ranks {
+/// How the wide rows are stored.
+const STORED: &str = "|HALF=f16|HALF=bf16";
+
+/// Every rank tile of `down` and `outer`.
+macro_rules! reading {
     (routed $($ranks:literal $(+ $fours:literal)?),*) => {
-        &[$(&[$ranks $(, $fours)?, "ROUTED"], &[$ranks $(, $fours)?, "VEC4", "ROUTED"]),*]
+        &[$(&[$ranks, $($fours,)? "|VEC4", STORED, "ROUTED"]),*]
     };
     ($($ranks:literal $(+ $fours:literal)?),*) => {
-        &[$(&[$ranks $(, $fours)?], &[$ranks $(, $fours)?, "VEC4"]),*]
+        &[$(&[$ranks, $($fours,)? "|VEC4", STORED, "|DROPOUT"]),*]
     };
 }
 
-/// As `ranks`, also without and with ACCUMULATE.
-macro_rules! ranks_and_modes {
+/// Every rank tile of `up`.
+macro_rules! writing {
     (routed $($ranks:literal + $fours:literal),*) => {
-        &[$(
-            &[$ranks, $fours, "ROUTED"],
-            &[$ranks, $fours, "VEC4", "ROUTED"],
-            &[$ranks, $fours, "ACCUMULATE", "ROUTED"],
-            &[$ranks, $fours, "VEC4", "ACCUMULATE", "ROUTED"]
-        ),*]
+        &[$(&[$ranks, $fours, "|VEC4", STORED, "|ACCUMULATE", "ROUTED"]),*]
     };
     ($($ranks:literal + $fours:literal),*) => {
         &[$(
-            &[$ranks, $fours],
-            &[$ranks, $fours, "VEC4"],
-            &[$ranks, $fours, "ACCUMULATE"],
-            &[$ranks, $fours, "VEC4", "ACCUMULATE"]
+            &[$ranks, $fours, "|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"],
+            &[$ranks, $fours, "|VEC4", STORED, "ACCUMULATE", "BIAS"]
         ),*]
     };
+}
+
+/// `up` over all ranks at once.
+const WRITING: &[&[&str]] =
+    &[&["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"], &["|VEC4", STORED, "ACCUMULATE", "BIAS"]];
+const ROUTED_WRITING: &[&[&str]] = &[&["|VEC4", STORED, "|ACCUMULATE", "ROUTED"]];
+
+/// What a kernel's dispatch draws: the Rust side of `Dropped` in `shaders/lora/dropout.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Pod, Zeroable)]
+pub(super) struct Dropped {
+    pub(super) seed_low: u32,
+    pub(super) seed_high: u32,
+    pub(super) step: u32,
+    pub(super) threshold: u32,
+    pub(super) row_low: u32,
+    pub(super) row_high: u32,
+    pub(super) scale: f32,
+    pub(super) pad: u32,
 }
 
 #[repr(C)]
@@ -286,6 +297,7 @@ pub(super) struct DownParams {
     pub(super) scale: f32,
     pub(super) pad: [u32; 2],
     pub(super) route: Route,
+    pub(super) dropout: Dropped,
 }
 
 #[repr(C)]
@@ -302,6 +314,9 @@ pub(super) struct UpParams {
     pub(super) lambda: f32,
     pub(super) scale: f32,
     pub(super) route: Route,
+    pub(super) dropout: Dropped,
+    pub(super) bias_start: u32,
+    pub(super) pad: [u32; 3],
 }
 
 #[repr(C)]
@@ -318,19 +333,18 @@ pub(super) struct OuterParams {
     pub(super) start: u32,
     pub(super) pad: u32,
     pub(super) route: Route,
+    pub(super) dropout: Dropped,
 }
 
-const MODES: &[&[&str]] = &[&[], &["VEC4"], &["ACCUMULATE"], &["VEC4", "ACCUMULATE"]];
-const ROUTED_MODES: &[&[&str]] =
-    &[&["ROUTED"], &["VEC4", "ROUTED"], &["ACCUMULATE", "ROUTED"], &["VEC4", "ACCUMULATE", "ROUTED"]];
 const STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write];
+const UP_STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write, Binding::Read];
 
 static LANES_DOWN: Kernel = Kernel {
     name: "lora/lanes/down",
     source: include_str!("../../shaders/lora/lanes/down.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
-    flags: ranks!("RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
+    flags: reading!("RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
     loop_bound: "inputs / 16 (h), outputs / 16 (u)",
     when: "h = x Aᵀ and u = dy B, subgroups of 8",
 };
@@ -340,7 +354,7 @@ static SHARED_DOWN: Kernel = Kernel {
     source: include_str!("../../shaders/lora/shared/down.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
-    flags: ranks!("RANKS=4", "RANKS=8", "RANKS=16"),
+    flags: reading!("RANKS=4", "RANKS=8", "RANKS=16"),
     loop_bound: "inputs / 64 (h) or outputs / 64 (u), times at most 7, + 16",
     when: "h = x Aᵀ and u = dy B, GPUs",
 };
@@ -350,7 +364,7 @@ static THREADS_DOWN: Kernel = Kernel {
     source: include_str!("../../shaders/lora/threads/down.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
-    flags: ranks!("RANKS=4", "RANKS=8"),
+    flags: reading!("RANKS=4", "RANKS=8"),
     loop_bound: "inputs / 4 (h), outputs / 4 (u)",
     when: "h = x Aᵀ and u = dy B, elsewhere",
 };
@@ -358,9 +372,9 @@ static THREADS_DOWN: Kernel = Kernel {
 static LANES_UP: Kernel = Kernel {
     name: "lora/lanes/up",
     source: include_str!("../../shaders/lora/lanes/up.wgsl"),
-    storage: STORAGE,
+    storage: UP_STORAGE,
     params_bytes: size_of::<UpParams>(),
-    flags: ranks_and_modes!(
+    flags: writing!(
         "RANKS=4" + "FOURS=1",
         "RANKS=8" + "FOURS=1",
         "RANKS=16" + "FOURS=2",
@@ -374,9 +388,9 @@ static LANES_UP: Kernel = Kernel {
 static SHARED_UP: Kernel = Kernel {
     name: "lora/shared/up",
     source: include_str!("../../shaders/lora/shared/up.wgsl"),
-    storage: STORAGE,
+    storage: UP_STORAGE,
     params_bytes: size_of::<UpParams>(),
-    flags: MODES,
+    flags: WRITING,
     loop_bound: "(rank / 64 + 1) · 21",
     when: "the injection into y and dx, GPUs",
 };
@@ -384,9 +398,9 @@ static SHARED_UP: Kernel = Kernel {
 static THREADS_UP: Kernel = Kernel {
     name: "lora/threads/up",
     source: include_str!("../../shaders/lora/threads/up.wgsl"),
-    storage: STORAGE,
+    storage: UP_STORAGE,
     params_bytes: size_of::<UpParams>(),
-    flags: MODES,
+    flags: WRITING,
     loop_bound: "rank / 4",
     when: "the injection into y and dx, elsewhere",
 };
@@ -396,7 +410,7 @@ static LANES_OUTER: Kernel = Kernel {
     source: include_str!("../../shaders/lora/lanes/outer.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<OuterParams>(),
-    flags: ranks!(
+    flags: reading!(
         "RANKS=4" + "FOURS=1",
         "RANKS=8" + "FOURS=1",
         "RANKS=16" + "FOURS=2",
@@ -412,7 +426,7 @@ static SHARED_OUTER: Kernel = Kernel {
     source: include_str!("../../shaders/lora/shared/outer.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<OuterParams>(),
-    flags: ranks!("RANKS=4", "RANKS=8", "RANKS=16"),
+    flags: reading!("RANKS=4", "RANKS=8", "RANKS=16"),
     loop_bound: "chunk rows · 17 / 16; a chunk has 256, doubled until the partials fit 64 MiB",
     when: "first stage of dA and dB_t, GPUs",
 };
@@ -422,7 +436,7 @@ static THREADS_OUTER: Kernel = Kernel {
     source: include_str!("../../shaders/lora/threads/outer.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<OuterParams>(),
-    flags: ranks!("RANKS=4", "RANKS=8"),
+    flags: reading!("RANKS=4", "RANKS=8"),
     loop_bound: "chunk rows: 256, doubled until the partials fit 64 MiB",
     when: "first stage of dA and dB_t, elsewhere",
 };
@@ -430,25 +444,25 @@ static THREADS_OUTER: Kernel = Kernel {
 static ROUTED_LANES_DOWN: Kernel = routed(
     &LANES_DOWN,
     ROUTED,
-    ranks!(routed "RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
+    reading!(routed "RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
     "h = x Aᵀ and u = dy B, subgroups of 8, many adapters",
 );
 static ROUTED_SHARED_DOWN: Kernel = routed(
     &SHARED_DOWN,
     ROUTED,
-    ranks!(routed "RANKS=4", "RANKS=8", "RANKS=16"),
+    reading!(routed "RANKS=4", "RANKS=8", "RANKS=16"),
     "h = x Aᵀ and u = dy B, GPUs, many adapters",
 );
 static ROUTED_THREADS_DOWN: Kernel = routed(
     &THREADS_DOWN,
     ROUTED,
-    ranks!(routed "RANKS=4", "RANKS=8"),
+    reading!(routed "RANKS=4", "RANKS=8"),
     "h = x Aᵀ and u = dy B, elsewhere, many adapters",
 );
 static ROUTED_LANES_UP: Kernel = routed(
     &LANES_UP,
     ROUTED,
-    ranks_and_modes!(routed
+    writing!(routed
         "RANKS=4" + "FOURS=1",
         "RANKS=8" + "FOURS=1",
         "RANKS=16" + "FOURS=2",
@@ -458,13 +472,13 @@ static ROUTED_LANES_UP: Kernel = routed(
     "the injection into y and dx, subgroups of 8, at most 64 ranks, many adapters",
 );
 static ROUTED_SHARED_UP: Kernel =
-    routed(&SHARED_UP, ROUTED, ROUTED_MODES, "the injection into y and dx, GPUs, many adapters");
+    routed(&SHARED_UP, ROUTED, ROUTED_WRITING, "the injection into y and dx, GPUs, many adapters");
 static ROUTED_THREADS_UP: Kernel =
-    routed(&THREADS_UP, ROUTED, ROUTED_MODES, "the injection into y and dx, elsewhere, many adapters");
+    routed(&THREADS_UP, ROUTED, ROUTED_WRITING, "the injection into y and dx, elsewhere, many adapters");
 static ROUTED_LANES_OUTER: Kernel = routed(
     &LANES_OUTER,
     ROUTED,
-    ranks!(routed
+    reading!(routed
         "RANKS=4" + "FOURS=1",
         "RANKS=8" + "FOURS=1",
         "RANKS=16" + "FOURS=2",
@@ -476,13 +490,13 @@ static ROUTED_LANES_OUTER: Kernel = routed(
 static ROUTED_SHARED_OUTER: Kernel = routed(
     &SHARED_OUTER,
     ROUTED,
-    ranks!(routed "RANKS=4", "RANKS=8", "RANKS=16"),
+    reading!(routed "RANKS=4", "RANKS=8", "RANKS=16"),
     "first stage of dA and dB_t, GPUs, many adapters",
 );
 static ROUTED_THREADS_OUTER: Kernel = routed(
     &THREADS_OUTER,
     ROUTED,
-    ranks!(routed "RANKS=4", "RANKS=8"),
+    reading!(routed "RANKS=4", "RANKS=8"),
     "first stage of dA and dB_t, elsewhere, many adapters",
 );
 

@@ -1,12 +1,12 @@
 //! Recording of the injection's kernels.
 
-use super::family::{self, DownParams, OuterParams, UpParams};
+use super::family::{self, DownParams, Dropped, OuterParams, UpParams};
 use super::maps::{Maps, Side};
 use super::routing::{Route, Routing};
 use super::step::{Matrices, Step};
-use super::{Family, Gate, OP};
+use super::{Dropout, Family, Gate, OP};
 use crate::Error;
-use crate::gpu::reduce::{Chunks, MAX_PARTIAL_BYTES, sum_chunks};
+use crate::gpu::reduce::{Chunks, MAX_PARTIAL_BYTES, column_sum, sum_chunks};
 use crate::gpu::view::Bound;
 use crate::gpu::{Binding, Dispatch, Kernel, Knob, MAX_ITERATIONS, Mode, Recorder, Rows, View};
 use bytemuck::{Pod, Zeroable};
@@ -94,6 +94,16 @@ static SUM_PARTS: Kernel = Kernel {
     when: "second stage of dA, dB_t and dg, many adapters",
 };
 
+static WIDEN: Kernel = Kernel {
+    name: "lora/widen",
+    source: include_str!("../../shaders/lora/widen.wgsl"),
+    storage: &[Binding::Read, Binding::Write],
+    params_bytes: size_of::<WidenParams>(),
+    flags: &[&["HALF=f16|HALF=bf16"]],
+    loop_bound: "0",
+    when: "A, B_t and bias stored in halves",
+};
+
 /// A kernel's form for many adapters.
 pub(super) const fn routed(
     plain: &'static Kernel,
@@ -110,7 +120,7 @@ pub(super) const ROUTED: &[Binding] =
     &[Binding::Read, Binding::Read, Binding::Write, Binding::Read, Binding::Read];
 
 pub(crate) fn kernels() -> Vec<&'static Kernel> {
-    let plain = [&GATED, &DGATE, &DGATE_TOKENS, &DLAMBDA];
+    let plain = [&GATED, &DGATE, &DGATE_TOKENS, &DLAMBDA, &WIDEN];
     let routed = [&ROUTED_GATED, &ROUTED_DGATE, &ROUTED_DGATE_TOKENS, &ROUTED_DLAMBDA, &SUM_PARTS];
     [&plain[..], &routed, &family::KERNELS].concat()
 }
@@ -202,6 +212,32 @@ struct SumPartsParams {
     route: Route,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct WidenParams {
+    stored: Rows,
+    rows: u32,
+    width: u32,
+    out_start: u32,
+    pad: u32,
+}
+
+/// What a dispatch over a run of rows draws.
+fn dropped(dropout: Option<Dropout>, range: &Range<u32>) -> Dropped {
+    let Some(dropout) = dropout else { return Dropped::default() };
+    let row = dropout.first_row.wrapping_add(range.start.into());
+    Dropped {
+        seed_low: dropout.seed as u32,
+        seed_high: (dropout.seed >> 32) as u32,
+        step: dropout.step,
+        threshold: dropout.threshold(),
+        row_low: row as u32,
+        row_high: (row >> 32) as u32,
+        scale: dropout.scale(),
+        pad: 0,
+    }
+}
+
 /// Rows of width `rank` (h or u) with their gates.
 #[derive(Clone, Copy)]
 pub(super) struct Gated<'a> {
@@ -254,7 +290,28 @@ impl<'a> Gated<'a> {
     }
 }
 
-/// `h = x Aᵀ`, or with b_t in place of A.
+/// Writes out what is stored in halves as f32; `out` is contiguous.
+pub(super) fn widen(recorder: &mut Recorder<'_>, stored: &View<'_>, out: &View<'_>) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let (width, flag) = (stored.width(), stored.dtype.flag());
+    for range in recorder.gpu().row_chunks(OP, &[*stored, *out], 1)? {
+        let [stored, out] = [stored, out].map(|view| view.bind_rows(&range, alignment));
+        let rows = range.end - range.start;
+        let params = WidenParams { stored: stored.rows, rows, width, out_start: out.rows.start, pad: 0 };
+        recorder.dispatch(&Dispatch {
+            kernel: &WIDEN,
+            flags: flag.as_slice(),
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[stored, out],
+            groups: (u64::from(rows) * u64::from(width.div_ceil(2))).div_ceil(64),
+            iterations: 0,
+        })?;
+    }
+    Ok(())
+}
+
+/// `h = x Aᵀ`, x with its dropout, or with b_t in place of A.
 pub(super) fn down(
     recorder: &mut Recorder<'_>,
     step: &Step<'_>,
@@ -263,11 +320,17 @@ pub(super) fn down(
     h: &View<'_>,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let (family, inputs) = (step.family, x.width());
+    let (family, inputs, dropout) = (step.family, x.width(), step.dropout_of(side));
     let tile_rows = |rank| family.down(rank).rows;
-    for part in step.maps.parts(recorder.gpu(), side, &[*x, *h], step.rank, tile_rows)? {
+    for part in step.maps.parts(recorder.gpu(), side, &[*x, *h], h.width(), tile_rows)? {
         let plan = family.down(part.rank);
         let vectors = part.vectors && take_vectors(&[x, h]) && inputs.is_multiple_of(plan.columns);
+        let flags = plan.flags(&[
+            vectors.then_some("VEC4"),
+            x.dtype.flag(),
+            dropout.map(|_| "DROPOUT"),
+            part.tables.map(|_| "ROUTED"),
+        ]);
         let [x, h] = [x, h].map(|view| view.bind_rows(&part.rows, alignment));
         let params = DownParams {
             x: x.rows,
@@ -280,10 +343,11 @@ pub(super) fn down(
             scale: part.scale,
             pad: [0; 2],
             route: part.route,
+            dropout: dropped(dropout, &part.rows),
         };
         recorder.dispatch(&Dispatch {
             kernel: plan.kernel(part.tables.is_some()),
-            flags: &plan.flags(&[("VEC4", vectors), ("ROUTED", part.tables.is_some())]),
+            flags: &flags,
             params: bytemuck::bytes_of(&params),
             knobs: &[],
             storage: &with_tables(&[x, part.matrix, h], part.tables),
@@ -339,7 +403,7 @@ pub(super) fn gated(recorder: &mut Recorder<'_>, h: &Gated<'_>, out: &View<'_>) 
     Ok(())
 }
 
-/// `y += λ·s·h B_t`, or `=`, or with A in place of b_t; h gated already.
+/// `y += λ·s·(h B_t + bias)`, or `=`, or with A in place of b_t, without bias, and x's dropout on the sum; h gated already.
 pub(super) fn up(
     recorder: &mut Recorder<'_>,
     step: &Step<'_>,
@@ -349,16 +413,28 @@ pub(super) fn up(
     mode: Mode,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
-    let (family, lambda, width) = (step.family, step.lambda, y.width());
+    let (family, width, dropout) = (step.family, y.width(), step.dropout_of(side));
+    let bias = step.bias.filter(|_| side == Side::B);
     let tile_rows = |rank| family.up(rank).rows;
-    for part in step.maps.parts(recorder.gpu(), side, &[*h, *y], step.rank, tile_rows)? {
+    for part in step.maps.parts(recorder.gpu(), side, &[*h, *y], h.width(), tile_rows)? {
         let plan = family.up(part.rank);
+        let vectors = part.vectors && take_vectors(&[h, y]) && bias.is_none_or(|bias| bias.is_vec4());
         let flags = plan.flags(&[
-            ("VEC4", part.vectors && take_vectors(&[h, y])),
-            ("ACCUMULATE", mode == Mode::Accumulate),
-            ("ROUTED", part.tables.is_some()),
+            vectors.then_some("VEC4"),
+            y.dtype.flag(),
+            dropout.map(|_| "DROPOUT"),
+            (mode == Mode::Accumulate).then_some("ACCUMULATE"),
+            bias.map(|_| "BIAS"),
+            part.tables.map(|_| "ROUTED"),
         ]);
         let [h, y] = [h, y].map(|view| view.bind_rows(&part.rows, alignment));
+        // One adapter's kernel has a place for a bias; without one the matrix lies there.
+        let bound_bias = bias.map_or(part.matrix, |bias| bias.bind(alignment));
+        let mut storage = vec![h, part.matrix, y];
+        match part.tables {
+            None => storage.push(bound_bias),
+            Some(tables) => storage.extend(tables),
+        }
         let params = UpParams {
             h: h.rows,
             y: y.rows,
@@ -368,16 +444,19 @@ pub(super) fn up(
             start: part.start,
             stride: part.stride,
             chunk_rows: plan.rows,
-            lambda: lambda.host_value(),
+            lambda: step.lambda.host_value(),
             scale: part.scale,
             route: part.route,
+            dropout: dropped(dropout, &part.rows),
+            bias_start: bound_bias.rows.start,
+            pad: [0; 3],
         };
         recorder.dispatch(&Dispatch {
             kernel: plan.kernel(part.tables.is_some()),
             flags: &flags,
             params: bytemuck::bytes_of(&params),
-            knobs: &[(offset_of!(UpParams, lambda), lambda)],
-            storage: &with_tables(&[h, part.matrix, y], part.tables),
+            knobs: &[(offset_of!(UpParams, lambda), step.lambda)],
+            storage: &storage,
             groups: plan.groups(part.tiles, 1, width),
             iterations: u64::from(part.rank) + 60,
         })?;
@@ -390,7 +469,7 @@ pub(super) fn outer_chunks(family: Family, rows: u64, rank: u32, width: u32) -> 
     Chunks::from_size(family.outer(rank).rows, rows, u64::from(rank) * u64::from(width))
 }
 
-/// `out = λ·s·wᵀ v`, or `+=`, in two stages; w gated already.
+/// `out = λ·s·wᵀ v`, or `+=`, in two stages; w gated already, v with its dropout.
 pub(super) fn outer(
     recorder: &mut Recorder<'_>,
     step: &Step<'_>,
@@ -416,6 +495,7 @@ pub(super) fn outer(
             chunk_rows: chunks.rows,
             chunks: filled.end - filled.start,
             scale: step.maps.scale(),
+            dropout: step.dropout_of(side),
             route: Route::default(),
             tables: None,
         };
@@ -431,6 +511,8 @@ struct OuterPart<'a> {
     chunk_rows: u32,
     chunks: u32,
     scale: f32,
+    /// Of v.
+    dropout: Option<Dropout>,
     route: Route,
     tables: Option<[Bound<'a>; 2]>,
 }
@@ -446,6 +528,12 @@ fn outer_partials(
     let alignment = recorder.gpu().alignment();
     let (plan, width) = (family.outer(part.rank), v.width());
     let vectors = take_vectors(&[w, v]) && part.rank.is_multiple_of(4);
+    let flags = plan.flags(&[
+        vectors.then_some("VEC4"),
+        v.dtype.flag(),
+        part.dropout.map(|_| "DROPOUT"),
+        part.tables.map(|_| "ROUTED"),
+    ]);
     let [w, v] = [w, v].map(|view| view.bind_rows(&part.rows, alignment));
     let partials = partials.bind(alignment);
     let params = OuterParams {
@@ -460,10 +548,11 @@ fn outer_partials(
         start: 0,
         pad: 0,
         route: part.route,
+        dropout: dropped(part.dropout, &part.rows),
     };
     recorder.dispatch(&Dispatch {
         kernel: plan.kernel(part.tables.is_some()),
-        flags: &plan.flags(&[("VEC4", vectors), ("ROUTED", part.tables.is_some())]),
+        flags: &flags,
         params: bytemuck::bytes_of(&params),
         knobs: &[],
         storage: &with_tables(&[w, v, partials], part.tables),
@@ -503,6 +592,7 @@ fn outer_of_many(
                 chunk_rows: rows,
                 chunks: route.count,
                 scale: 1.0,
+                dropout: step.dropout_of(side),
                 route,
                 tables: step.maps.tables(),
             };
@@ -565,6 +655,22 @@ fn second_factor(lambda: Knob<'_>) -> (f32, Option<Knob<'_>>) {
         Knob::Host(value) => (value, None),
         buffer => (1.0, Some(buffer)),
     }
+}
+
+/// `Σ dy` over rows, from which the gradients of bias and λ follow.
+pub(super) fn output_sums(recorder: &mut Recorder<'_>, dy: &View<'_>, out: &View<'_>) -> Result<(), Error> {
+    column_sum(recorder, OP, dy, out, Mode::Overwrite)
+}
+
+/// `dbias = λ·s·Σ dy`, or `+=`; `sums` is Σ dy.
+pub(super) fn dbias(
+    recorder: &mut Recorder<'_>,
+    step: &Step<'_>,
+    sums: &View<'_>,
+    out: &View<'_>,
+    mode: Mode,
+) -> Result<(), Error> {
+    sum_chunks(recorder, sums, 1, out, mode, (step.maps.scale(), Some(step.lambda)))
 }
 
 /// `dg = λ·s·Σ u ⊙ h` over the rows that share a gate, or `+=`; of scalar gates summed over ranks too.
@@ -754,12 +860,13 @@ pub(super) fn lambda_rows(rows: u64, rank: u32) -> u32 {
     size as u32
 }
 
-/// `dλ = s·Σ u ⊙ g ⊙ h`, or `+=`, in two stages.
+/// `dλ = s·(Σ u ⊙ g ⊙ h + (Σ dy)·bias)`, or `+=`, in two stages; `sums` is Σ dy. The family orders the bias's sum too.
 pub(super) fn dlambda(
     recorder: &mut Recorder<'_>,
     step: &Step<'_>,
     u: &View<'_>,
     h: &View<'_>,
+    sums: Option<&View<'_>>,
     out: &View<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
@@ -769,8 +876,15 @@ pub(super) fn dlambda(
     let u = Gated { rows: *u, gate: step.gate, routing: step.maps.routing() };
     let size = lambda_rows(h.rows(), rank);
     let chunks = Chunks { rows: size, count: h.rows().div_ceil(size.into()) as u32 };
-    let scratch = recorder.scratch(OP, chunks.bytes(1))?;
-    let partials = scratch.matrix(chunks.count, 1);
+    // The bias's part comes last.
+    let of_bias = step.bias.zip(sums);
+    let count = chunks.count + u32::from(of_bias.is_some());
+    let scratch = recorder.scratch(OP, u64::from(count) * 4)?;
+    let partials = scratch.matrix(count, 1);
+    if let Some((bias, sums)) = of_bias {
+        let maps = Maps::One { a: bias, b_t: bias, scale: 1.0 };
+        down(recorder, &Step { maps, ..*step }, Side::B, sums, &partials.slice_rows(chunks.count, count))?;
+    }
     let flags = [("ROUTED", tables.is_some()), ("GATE", step.gate.view().is_some())];
     let mut views = u.views();
     views.push(*h);
@@ -802,5 +916,5 @@ pub(super) fn dlambda(
             iterations: u64::from(size) * (u64::from(rank) + 1),
         })?;
     }
-    sum_chunks(recorder, &partials, chunks.count, out, mode, (step.maps.scale(), None))
+    sum_chunks(recorder, &partials, count, out, mode, (step.maps.scale(), None))
 }

@@ -2,16 +2,19 @@
 //!
 //! LoRA (Hu et al. 2021, arXiv:2106.09685), optionally with rank-stabilized scaling (Kalajdzievski 2023,
 //! arXiv:2312.03732), and between its two maps a gate per sample that metadata drives:
-//! `y += λ·s·((x Aᵀ) ⊙ g) Bᵀ`. `A: [r, inputs]` as PEFT stores it; `b_t: [r, outputs]` is PEFT's B transposed.
+//! `y += λ·s·(((x̃ Aᵀ) ⊙ g) Bᵀ + bias)`. `A: [r, inputs]` as PEFT stores it; `b_t: [r, outputs]` is PEFT's B transposed, and
+//! the bias PEFT's `lora_bias`. x̃ is x, in training with [`Dropout`].
 //!
 //! | formula | shader | twin |
 //! |---|---|---|
-//! | `h = x Aᵀ`, `u = dy B` | `shaders/lora/down.wgsl` | [`twin::down`] |
+//! | `x̃ = x ⊙ keep / (1 − p)` | `shaders/lora/dropout.wgsl` | [`twin::dropped`] |
+//! | `h = x̃ Aᵀ`, `u = dy B` | `shaders/lora/down.wgsl` | [`twin::down`] |
 //! | `h ⊙ g`, `u ⊙ g` | `shaders/lora/gated.wgsl` | [`twin::Gated`] |
-//! | `y += λs (h ⊙ g) Bᵀ`, `dx += λs (u ⊙ g) A` | `shaders/lora/up.wgsl` | [`twin::up`] |
-//! | `dA = λs Σ (u ⊙ g)ᵀ x`, `dBᵀ = λs Σ (h ⊙ g)ᵀ dy` | `shaders/lora/outer.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::outer`] |
+//! | `y += λs ((h ⊙ g) Bᵀ + bias)`, `dx += λs (u ⊙ g) A ⊙ keep / (1 − p)` | `shaders/lora/up.wgsl` | [`twin::up`] |
+//! | `dA = λs Σ (u ⊙ g)ᵀ x̃`, `dBᵀ = λs Σ (h ⊙ g)ᵀ dy` | `shaders/lora/outer.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::outer`] |
 //! | `dg = λs Σ_T u ⊙ h` (scalar gate: also Σ over r) | `shaders/lora/dgate.wgsl`, then `reduce/sum_chunks.wgsl`; per token `shaders/lora/dgate_tokens.wgsl` | [`twin::dgate`] |
-//! | `dλ = s Σ u ⊙ g ⊙ h` | `shaders/lora/dlambda.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dlambda`] |
+//! | `dbias = λs Σ dy` | `shaders/reduce/column_sum.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dbias`] |
+//! | `dλ = s (Σ u ⊙ g ⊙ h + (Σ dy)·bias)` | `shaders/lora/dlambda.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dlambda`] |
 //!
 //! `down.wgsl`, `up.wgsl` and `outer.wgsl` say what is computed and hold every load and store; the loops around them stand
 //! once per [`Family`] in `lanes/`, `shared/` and `threads/`.
@@ -21,8 +24,14 @@
 //!
 //! Tests: `tests/gpu/lora.rs`, `tests/gpu/lora_many.rs`.
 //!
+//! **Types.** x, y, dy and dx share one type: f32, f16 or bf16, the halves two to a word with every row from a whole word on
+//! (even strides; any width). A, b_t and bias share another; halves of these are written out as f32 once a call, exactly
+//! (`shaders/lora/widen.wgsl`). h, u, gates, λ and all parameters' gradients are f32, and so is every sum. What is stored in
+//! halves is rounded once, from the f32 that an f32 output would get, half to even, with subnormals kept and overflow to
+//! infinity. Beside an odd width the other half of a row's last word keeps its bits, and belongs to no other view.
+//!
 //! **Off is off.** A host λ of 0 does not touch y. A λ of 0 in a buffer, or an addend that is exactly 0 (as with
-//! B = 0 and finite x, A, g), leaves every bit of y as it was: −0, Inf and NaN too.
+//! B = 0, no bias and finite x, A, g), leaves every bit of y as it was stored: −0, Inf and NaN too.
 //!
 //! **Order of sums.** Over inputs and outputs: upwards with fma, in [`Family::Shared`] in 64 / min(r, 16) interleaved parts
 //! (r rounded up to 4, 8 or 16); over ranks: upwards with fma. So a row alone gives the bits it has in a batch.
@@ -31,7 +40,8 @@
 //!
 //! **Scratch.** `rows · rank` f32 forward where h is not saved, as many again where there are gates; at most
 //! `2 · rows · rank` backward beside the partial sums: `rank · width` f32 for each chunk of dA or dB (512 rows in
-//! [`Family::Lanes`], else 256; doubled until all take less than 64 MiB). [`crate::gpu::Gpu::scratch_bytes`] counts exactly.
+//! [`Family::Lanes`], else 256; doubled until all take less than 64 MiB), and the weights in f32 where they are stored in
+//! halves. [`crate::gpu::Gpu::scratch_bytes`] counts exactly.
 //!
 //! **Rows.** Class tokens keep their bits where the views start behind them: the offset of one row, `tokens − 1` tokens a
 //! sample, the strides unchanged. Samples of differing lengths, and
@@ -148,6 +158,60 @@ impl<'a> Gate<'a> {
     }
 }
 
+/// Dropout of x on the adapter's path: `x̃ = x ⊙ keep / (1 − p)`; the frozen layer sees x itself.
+///
+/// Draws are a function of seed, step, row and column alone (Threefry-4x32-20, [`crate::common::rng`]): the backward draws
+/// them again instead of storing them, and so may anybody else. Column k of row i has word k mod 4 of
+/// `draw4(seed, PURPOSE_DROPOUT, first_row + i, step, k / 4)`, with rows counted over samples and tokens, tokens fastest. It
+/// is kept where that word is at least ⌈p · 2³²⌉.
+///
+/// ```
+/// use gtca::lora::{Dropout, PURPOSE_DROPOUT, twin};
+/// let dropout = Dropout { probability: 0.5, seed: 7, step: 3, first_row: 0 };
+/// let x = twin::dropped(Some(dropout), &[1.0; 8], 4);
+/// let draws = gtca::common::rng::draw4(7, PURPOSE_DROPOUT, 1, 3, 0);
+/// assert_eq!(x[4..], draws.map(|draw| if draw >= 1 << 31 { 2.0 } else { 0.0 }));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dropout {
+    /// p, in [0, 1); at 0 nothing is drawn.
+    pub probability: f32,
+    /// Shared by a run.
+    pub seed: u64,
+    /// The training step; layers of one step take different seeds.
+    pub step: u32,
+    /// Number of the batch's first row, so that a part of a batch draws what the whole would.
+    pub first_row: u64,
+}
+
+/// Purpose of the draws of [`Dropout`], in the random numbers' key.
+pub const PURPOSE_DROPOUT: u32 = 3;
+
+impl Dropout {
+    /// Draws below it drop: ⌈p · 2³²⌉.
+    fn threshold(&self) -> u32 {
+        (f64::from(self.probability) * 4_294_967_296.0).ceil() as u32
+    }
+
+    /// 1 / (1 − p).
+    fn scale(&self) -> f32 {
+        (1.0 / (1.0 - f64::from(self.probability))) as f32
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if (0.0..1.0).contains(&self.probability) {
+            return Ok(());
+        }
+        Err(Error::argument(
+            OP,
+            "dropout",
+            self.probability,
+            "the probability must be in [0, 1)",
+            "leave the layer out",
+        ))
+    }
+}
+
 /// A checked adapter.
 ///
 /// ```
@@ -172,10 +236,14 @@ pub struct Forward<'a> {
     pub a: View<'a>,
     /// B transposed, `[rank, 1, outputs]`.
     pub b_t: View<'a>,
+    /// Added to the injection, `[1, 1, outputs]`.
+    pub bias: Option<View<'a>>,
     /// The samples' gates.
     pub gate: Gate<'a>,
     /// λ, the adapter weight.
     pub lambda: Knob<'a>,
+    /// Of x, in training.
+    pub dropout: Option<Dropout>,
     /// Added to in place, `[samples, tokens, outputs]`: the frozen layer's output.
     pub y: View<'a>,
     /// Written: `h = x Aᵀ`, `[samples, tokens, rank]`, for the backward. Without it the recorder has scratch of
@@ -194,10 +262,14 @@ pub struct Backward<'a> {
     pub a: View<'a>,
     /// B transposed, `[rank, 1, outputs]`.
     pub b_t: View<'a>,
+    /// The bias, as in the forward; dλ needs it.
+    pub bias: Option<View<'a>>,
     /// The samples' gates, as in the forward.
     pub gate: Gate<'a>,
     /// λ, as in the forward.
     pub lambda: Knob<'a>,
+    /// As in the forward.
+    pub dropout: Option<Dropout>,
     /// What the forward wrote, `[samples, tokens, rank]`; computed again where it is absent and needed.
     pub h: Option<View<'a>>,
     /// Written: `u = dy B`, `[samples, tokens, rank]`. Without it the recorder has scratch of that size.
@@ -208,13 +280,15 @@ pub struct Backward<'a> {
     pub da: Option<View<'a>>,
     /// Written: gradient of b_t, `[rank, 1, outputs]`.
     pub db_t: Option<View<'a>>,
+    /// Written: gradient of the bias, `[1, 1, outputs]`; absent without a bias.
+    pub dbias: Option<View<'a>>,
     /// Written: gradient of the gates, of their shape; absent without gates.
     pub dgate: Option<View<'a>>,
     /// Written: gradient of λ, one f32.
     pub dlambda: Option<View<'a>>,
     /// Whether `dx` is replaced or added to; added to, it follows the off-is-off rule of y.
     pub dx_mode: Mode,
-    /// Whether `da` and `db_t` are replaced or added to.
+    /// Whether `da`, `db_t` and `dbias` are replaced or added to.
     pub parameter_mode: Mode,
     /// Whether `dgate` and `dlambda` are replaced or added to.
     pub condition_mode: Mode,
@@ -259,18 +333,20 @@ impl Lora {
         self.desc.family.map_or_else(|| Ok(Family::of(gpu)), |family| family.check(gpu))
     }
 
-    /// Records `y += λ·s·((x Aᵀ) ⊙ g) Bᵀ`.
+    /// Records `y += λ·s·(((x̃ Aᵀ) ⊙ g) Bᵀ + bias)`.
     ///
     /// ```no_run
     /// # use gtca::{gpu::*, lora::*};
     /// # fn f(recorder: &mut Recorder<'_>, x: View<'_>, a: View<'_>, b_t: View<'_>, y: View<'_>) -> Result<(), gtca::Error> {
     /// let lora = Lora::new(&LoraDesc { inputs: 768, outputs: 768, ..Default::default() })?;
-    /// lora.forward(recorder, &Forward { x, a, b_t, gate: Gate::None, lambda: Knob::Host(1.0), y, h: None })?;
+    /// let args = Forward { x, a, b_t, bias: None, gate: Gate::None, lambda: Knob::Host(1.0), dropout: None, y, h: None };
+    /// lora.forward(recorder, &args)?;
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// Wrong shapes, types or ranges; overlapping outputs; a λ that is not finite; a family that the device cannot run.
+    /// Wrong shapes, types or ranges; halves whose rows start inside a word; overlapping outputs; a λ that is not finite; a
+    /// dropout outside [0, 1); a family that the device cannot run.
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
         self.check_forward(recorder, args)?;
         self.step(recorder.gpu(), args)?.forward(recorder, &args.y)
@@ -280,12 +356,12 @@ impl Lora {
     /// zeroed, outputs to be added to are left alone.
     ///
     /// # Errors
-    /// As [`Lora::forward`]; a `dgate` without gates.
-    pub fn backward(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
+    /// As [`Lora::forward`]; a `dgate` without gates, a `dbias` without a bias.
+    pub fn backward<'a>(&self, recorder: &mut Recorder<'_>, args: &Backward<'a>) -> Result<(), Error> {
         self.check_backward(recorder, args)?;
-        let Backward { x, dy, a, b_t, gate, lambda, h, .. } = *args;
-        let step = self.step(recorder.gpu(), &Forward { x, a, b_t, gate, lambda, y: dy, h })?;
-        step.backward(
+        let Backward { x, dy, a, b_t, bias, gate, lambda, dropout, h, .. } = *args;
+        let forward = Forward { x, a, b_t, bias, gate, lambda, dropout, y: dy, h };
+        self.step(recorder.gpu(), &forward)?.backward(
             recorder,
             &Gradient {
                 dy,
@@ -293,6 +369,7 @@ impl Lora {
                 dx: args.dx,
                 da: args.da.map(Matrices::One),
                 db_t: args.db_t.map(Matrices::One),
+                dbias: args.dbias,
                 dgate: args.dgate,
                 dlambda: args.dlambda,
                 dx_mode: args.dx_mode,
@@ -307,6 +384,9 @@ impl Lora {
             family: self.family(gpu)?,
             rank: self.desc.rank,
             maps: Maps::One { a: args.a, b_t: args.b_t, scale: self.scale() },
+            bias: args.bias,
+            // At 0 nothing is drawn.
+            dropout: args.dropout.filter(|dropout| dropout.probability > 0.0),
             x: args.x,
             gate: args.gate,
             lambda: args.lambda,
@@ -315,9 +395,10 @@ impl Lora {
     }
 
     fn check_forward<'a>(&self, recorder: &Recorder<'_>, args: &Forward<'a>) -> Result<Vec<Used<'a>>, Error> {
-        let mut used = self.check_inputs(recorder, &args.x, &args.a, &args.b_t, &args.gate, &args.lambda)?;
+        let Forward { x, a, b_t, bias, gate, lambda, dropout, .. } = args;
+        let mut used = self.check_inputs(recorder, &Inputs { x, a, b_t, bias, gate, lambda, dropout })?;
         let [samples, tokens, _] = args.x.shape;
-        args.y.check_shape(OP, "y", Dtype::F32, [samples, tokens, self.desc.outputs])?;
+        args.y.check_shape(OP, "y", args.x.dtype, [samples, tokens, self.desc.outputs])?;
         used.push(("y", args.y, Access::Write));
         if let Some(h) = args.h {
             h.check_shape(OP, "h", Dtype::F32, [samples, tokens, self.desc.rank])?;
@@ -328,25 +409,32 @@ impl Lora {
     }
 
     fn check_backward(&self, recorder: &Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
-        let mut used = self.check_inputs(recorder, &args.x, &args.a, &args.b_t, &args.gate, &args.lambda)?;
+        let Backward { x, a, b_t, bias, gate, lambda, dropout, .. } = args;
+        let mut used = self.check_inputs(recorder, &Inputs { x, a, b_t, bias, gate, lambda, dropout })?;
+        if args.bias.is_none() && args.dbias.is_some() {
+            let rule = "there is no bias";
+            return Err(Error::argument(OP, "dbias", "given", rule, "leave it out"));
+        }
         let LoraDesc { inputs, outputs, rank, .. } = self.desc;
         let [samples, tokens, _] = args.x.shape;
         args.gate.check_gradient(&args.dgate)?;
         let gate_shape = args.dgate.map_or([0; 3], |view| view.shape);
         let hidden = [samples, tokens, rank];
+        let (wide, single) = (args.x.dtype, Dtype::F32);
         let views = [
-            ("dy", Some(args.dy), Access::Read, [samples, tokens, outputs]),
-            ("h", args.h, Access::Read, hidden),
-            ("u", args.u, Access::Write, hidden),
-            ("dx", args.dx, Access::Write, [samples, tokens, inputs]),
-            ("da", args.da, Access::Write, [rank, 1, inputs]),
-            ("db_t", args.db_t, Access::Write, [rank, 1, outputs]),
-            ("dgate", args.dgate, Access::Write, gate_shape),
-            ("dlambda", args.dlambda, Access::Write, [1, 1, 1]),
+            ("dy", Some(args.dy), Access::Read, wide, [samples, tokens, outputs]),
+            ("h", args.h, Access::Read, single, hidden),
+            ("u", args.u, Access::Write, single, hidden),
+            ("dx", args.dx, Access::Write, wide, [samples, tokens, inputs]),
+            ("da", args.da, Access::Write, single, [rank, 1, inputs]),
+            ("db_t", args.db_t, Access::Write, single, [rank, 1, outputs]),
+            ("dbias", args.dbias, Access::Write, single, [1, 1, outputs]),
+            ("dgate", args.dgate, Access::Write, single, gate_shape),
+            ("dlambda", args.dlambda, Access::Write, single, [1, 1, 1]),
         ];
-        for (name, view, access, shape) in views {
+        for (name, view, access, dtype, shape) in views {
             if let Some(view) = view {
-                view.check_shape(OP, name, Dtype::F32, shape)?;
+                view.check_shape(OP, name, dtype, shape)?;
                 used.push((name, view, access));
             }
         }
@@ -357,17 +445,19 @@ impl Lora {
     fn check_inputs<'a>(
         &self,
         recorder: &Recorder<'_>,
-        x: &View<'a>,
-        a: &View<'a>,
-        b_t: &View<'a>,
-        gate: &Gate<'a>,
-        lambda: &Knob<'a>,
+        args: &Inputs<'_, 'a>,
     ) -> Result<Vec<Used<'a>>, Error> {
+        let Inputs { x, a, b_t, bias, gate, lambda, dropout } = *args;
         let LoraDesc { inputs, outputs, rank, .. } = self.desc;
         let [samples, tokens, _] = x.shape;
-        x.check_shape(OP, "x", Dtype::F32, [samples, tokens, inputs])?;
-        a.check_shape(OP, "a", Dtype::F32, [rank, 1, inputs])?;
-        b_t.check_shape(OP, "b_t", Dtype::F32, [rank, 1, outputs])?;
+        x.check_shape(OP, "x", float(x, "x")?, [samples, tokens, inputs])?;
+        let weights = float(a, "a")?;
+        a.check_shape(OP, "a", weights, [rank, 1, inputs])?;
+        b_t.check_shape(OP, "b_t", weights, [rank, 1, outputs])?;
+        if let Some(bias) = bias {
+            bias.check_shape(OP, "bias", weights, [1, 1, outputs])?;
+        }
+        dropout.map_or(Ok(()), |dropout| dropout.check())?;
         gate.check([samples, 1], [samples, tokens], rank)?;
         lambda.check(OP, "lambda")?;
         let limit = recorder.gpu().limits().max_buffer_size;
@@ -376,6 +466,7 @@ impl Lora {
             return Err(Error::argument(OP, "x", format!("{} rows", x.rows()), rule, "split the batch"));
         }
         let mut used = vec![("x", *x, Access::Read), ("a", *a, Access::Read), ("b_t", *b_t, Access::Read)];
+        used.extend(bias.map(|bias| ("bias", bias, Access::Read)));
         used.extend(gate.view().map(|gate| ("gate", gate, Access::Read)));
         Ok(used)
     }
@@ -426,6 +517,31 @@ pub fn forward_layers(recorder: &mut Recorder<'_>, layers: &[Layer<'_>]) -> Resu
     }
     check_overlap(OP, &used)?;
     step::forward(recorder, &steps)
+}
+
+/// Arguments that forward and backward share.
+struct Inputs<'r, 'a> {
+    x: &'r View<'a>,
+    a: &'r View<'a>,
+    b_t: &'r View<'a>,
+    bias: &'r Option<View<'a>>,
+    gate: &'r Gate<'a>,
+    lambda: &'r Knob<'a>,
+    dropout: &'r Option<Dropout>,
+}
+
+/// The type of a view, which must be a float's.
+fn float(view: &View<'_>, argument: &'static str) -> Result<Dtype, Error> {
+    match view.dtype {
+        dtype @ (Dtype::F32 | Dtype::F16 | Dtype::Bf16) => Ok(dtype),
+        other => Err(Error::argument(
+            OP,
+            argument,
+            format!("{other:?}"),
+            "F32, F16 or Bf16 is required",
+            "convert it",
+        )),
+    }
 }
 
 /// Ranks that the same kernels serve: powers of two from 4.

@@ -2,21 +2,26 @@
 
 use super::gpu::{self, Gated};
 use super::maps::{Maps, Side};
-use super::{Family, Gate, OP, class};
+use super::{Dropout, Family, Gate, OP, class};
 use crate::Error;
 use crate::gpu::reduce::zero;
-use crate::gpu::{Knob, Mode, Recorder, Scratch, View};
+use crate::gpu::{Dtype, Knob, Mode, Recorder, Scratch, View};
 use std::cell::OnceCell;
 
 /// Scratch that is taken where it is first needed.
 pub(super) type Room = OnceCell<Scratch>;
 
 /// What forward and backward share, checked.
+#[derive(Clone, Copy)]
 pub(super) struct Step<'a> {
     pub family: Family,
     /// Width of h and u.
     pub rank: u32,
     pub maps: Maps<'a>,
+    /// Of one adapter.
+    pub bias: Option<View<'a>>,
+    /// Of x, if any is drawn; with one adapter.
+    pub dropout: Option<Dropout>,
     pub x: View<'a>,
     pub gate: Gate<'a>,
     pub lambda: Knob<'a>,
@@ -30,6 +35,7 @@ pub(super) struct Gradient<'a> {
     pub dx: Option<View<'a>>,
     pub da: Option<Matrices<'a>>,
     pub db_t: Option<Matrices<'a>>,
+    pub dbias: Option<View<'a>>,
     pub dgate: Option<View<'a>>,
     pub dlambda: Option<View<'a>>,
     pub dx_mode: Mode,
@@ -45,34 +51,41 @@ pub(super) enum Matrices<'a> {
     Many(&'a [View<'a>]),
 }
 
-/// Records the forward of independent layers in three waves: every `h`, then every `h ⊙ g`, then every injection.
+/// Records the forward of independent layers in three waves: every `h`, then every `h ⊙ g`, then every injection. Before
+/// them go weights that are stored in halves.
 pub(super) fn forward(recorder: &mut Recorder<'_>, layers: &[(Step<'_>, View<'_>)]) -> Result<(), Error> {
-    let rooms: Vec<[Room; 2]> = layers.iter().map(|_| Default::default()).collect();
-    let mut hidden = Vec::with_capacity(layers.len());
-    for ((step, _), room) in layers.iter().zip(&rooms) {
-        let off = step.lambda.is_host_zero();
-        if off && step.h.is_none() {
-            continue;
+    let rooms: Vec<([Room; 3], [Room; 2])> = layers.iter().map(|_| Default::default()).collect();
+    let mut running = Vec::with_capacity(layers.len());
+    for ((step, y), (weights, room)) in layers.iter().zip(&rooms) {
+        if !step.lambda.is_host_zero() || step.h.is_some() {
+            running.push((step.in_f32(recorder, weights)?, y, room));
         }
+    }
+    let several = layers.len() > 1;
+    if several {
+        let widened = rooms.iter().flat_map(|(weights, _)| weights).filter_map(Room::get);
+        recorder.read_next(widened.map(|weights| weights.vector(1).buffer));
+    }
+    let mut hidden = Vec::with_capacity(layers.len());
+    for (step, _, room) in &running {
         let h = match step.h {
             Some(h) => h,
             None => step.intermediate(recorder, &room[0])?,
         };
         step.down(recorder, Side::A, &step.x, &h)?;
-        hidden.extend((!off).then_some(h));
+        hidden.extend((!step.lambda.is_host_zero()).then_some(h));
     }
-    let several = layers.len() > 1;
+    running.retain(|(step, ..)| !step.lambda.is_host_zero());
     if several {
         recorder.read_next(hidden.iter().map(|h| h.buffer));
     }
-    let on = || layers.iter().zip(&rooms).filter(|((step, _), _)| !step.lambda.is_host_zero());
-    for (((step, _), room), h) in on().zip(&mut hidden) {
+    for ((step, _, room), h) in running.iter().zip(&mut hidden) {
         *h = step.gated(recorder, *h, &room[1])?;
     }
     if several {
         recorder.read_next(hidden.iter().map(|h| h.buffer));
     }
-    for (((step, y), _), h) in on().zip(&hidden) {
+    for ((step, y, _), h) in running.iter().zip(&hidden) {
         step.up(recorder, Side::B, h, y, Mode::Accumulate)?;
     }
     Ok(())
@@ -84,13 +97,34 @@ impl<'a> Step<'a> {
     }
 
     pub(super) fn backward(&self, recorder: &mut Recorder<'_>, args: &Gradient<'_>) -> Result<(), Error> {
-        let off = self.lambda.is_host_zero();
-        if off {
-            self.zero_outputs(recorder, args)?;
+        let weights: [Room; 3] = Default::default();
+        // Of the gradients, only dλ reads the bias itself.
+        let bias = self.bias.filter(|_| args.dlambda.is_some());
+        let step = Step { bias, ..*self }.in_f32(recorder, &weights)?;
+        if !step.lambda.is_host_zero() {
+            return step.gradients(recorder, args);
         }
-        let (dx, da, db_t, dgate) =
-            if off { (None, None, None, None) } else { (args.dx, args.da, args.db_t, args.dgate) };
+        step.zero_outputs(recorder, args)?;
+        let dx = args.dx.filter(|dx| zeroes_by_map(dx, args.dx_mode));
+        step.gradients(recorder, &Gradient { dx, da: None, db_t: None, dbias: None, dgate: None, ..*args })
+    }
+
+    fn gradients(&self, recorder: &mut Recorder<'_>, args: &Gradient<'_>) -> Result<(), Error> {
+        let Gradient { dx, da, db_t, dbias, dgate, .. } = *args;
         let of_gates = args.dlambda.or(dgate).is_some();
+        let room_of_sums = Room::new();
+        let sums = match self.bias.or(dbias) {
+            Some(bias) => {
+                let sums =
+                    scratch(recorder, &room_of_sums, u64::from(bias.width()) * 4)?.vector(bias.width());
+                gpu::output_sums(recorder, &args.dy, &sums)?;
+                Some(sums)
+            }
+            None => None,
+        };
+        if let (Some(dbias), Some(sums)) = (&dbias, &sums) {
+            gpu::dbias(recorder, self, sums, dbias, args.parameter_mode)?;
+        }
         // Two rooms of rows × rank in turn: h, then u ⊙ g; h ⊙ g, then u.
         let room: [Room; 2] = Default::default();
         let h = match self.h {
@@ -116,7 +150,7 @@ impl<'a> Step<'a> {
                 gpu::dgate(recorder, self, &u, &h, dgate, args.condition_mode)?;
             }
             if let Some(dlambda) = &args.dlambda {
-                gpu::dlambda(recorder, self, &u, &h, dlambda, args.condition_mode)?;
+                gpu::dlambda(recorder, self, &u, &h, sums.as_ref(), dlambda, args.condition_mode)?;
             }
         }
         if dx.is_none() && da.is_none() {
@@ -130,6 +164,27 @@ impl<'a> Step<'a> {
             Some(da) => gpu::outer(recorder, self, Side::A, &u, &self.x, da, args.parameter_mode),
             None => Ok(()),
         }
+    }
+
+    /// The same with weights in f32: themselves, or in `rooms`.
+    fn in_f32<'r>(&self, recorder: &mut Recorder<'_>, rooms: &'r [Room; 3]) -> Result<Step<'r>, Error>
+    where
+        'a: 'r,
+    {
+        let maps = match self.maps {
+            Maps::One { a, b_t, scale } => {
+                let a = widened(recorder, a, &rooms[0])?;
+                Maps::One { a, b_t: widened(recorder, b_t, &rooms[1])?, scale }
+            }
+            many => many,
+        };
+        let bias = self.bias.map(|bias| widened(recorder, bias, &rooms[2])).transpose()?;
+        Ok(Step { maps, bias, ..*self })
+    }
+
+    /// Dropout of what a map's matrix on this side is multiplied with, or of its gradient.
+    pub(super) fn dropout_of(&self, side: Side) -> Option<Dropout> {
+        self.dropout.filter(|_| side == Side::A)
     }
 
     /// Rows times a matrix of every row's adapter; 0 where there is none.
@@ -153,9 +208,29 @@ impl<'a> Step<'a> {
         mode: Mode,
     ) -> Result<(), Error> {
         if mode == Mode::Overwrite && self.maps.routing().is_some_and(|routing| routing.leaves_rows) {
-            zero(recorder, OP, y)?;
+            self.zero_rows(recorder, side, h, y)?;
         }
         gpu::up(recorder, self, side, h, y, mode)
+    }
+
+    /// Zeroes rows of many adapters; halves by a map that is off, since only maps write them.
+    fn zero_rows(
+        &self,
+        recorder: &mut Recorder<'_>,
+        side: Side,
+        h: &View<'_>,
+        y: &View<'_>,
+    ) -> Result<(), Error> {
+        let Maps::Many { bank, arenas, .. } = self.maps else { return Ok(()) };
+        if y.dtype == Dtype::F32 {
+            return zero(recorder, OP, y);
+        }
+        let matrix = bank.view(0, side, arenas);
+        let [samples, tokens, _] = h.shape;
+        let h = View { shape: [samples, tokens, matrix.shape[0]], ..*h };
+        let maps = Maps::One { a: matrix, b_t: matrix, scale: 1.0 };
+        let off = Step { maps, lambda: Knob::Host(0.0), ..*self };
+        gpu::up(recorder, &off, side, &h, y, Mode::Overwrite)
     }
 
     /// Rows times their gates, in `room`; without gates the rows themselves.
@@ -174,7 +249,9 @@ impl<'a> Step<'a> {
     }
 
     fn zero_outputs(&self, recorder: &mut Recorder<'_>, args: &Gradient<'_>) -> Result<(), Error> {
-        let outputs = [(args.dx, args.dx_mode), (args.dgate, args.condition_mode)];
+        let dx = args.dx.filter(|dx| !zeroes_by_map(dx, args.dx_mode));
+        let outputs =
+            [(dx, args.dx_mode), (args.dbias, args.parameter_mode), (args.dgate, args.condition_mode)];
         let mut zeroed: Vec<View<'_>> = outputs
             .into_iter()
             .filter(|(_, mode)| *mode == Mode::Overwrite)
@@ -195,25 +272,38 @@ impl<'a> Step<'a> {
     /// The matrices of the adapters that have rows.
     fn present<'r>(&self, side: Side, arenas: &[View<'r>]) -> Vec<View<'r>> {
         let Maps::Many { bank, routing, .. } = &self.maps else { return Vec::new() };
-        let matrix = |adapter| {
-            let (arena, elements) = bank.matrix(adapter, side);
-            let arena = arenas[arena];
-            let length = (elements.end - elements.start) as u32;
-            View { offset: arena.offset + elements.start * 4, shape: [1, 1, length], ..arena }
-        };
-        routing.present().map(matrix).collect()
+        routing.present().map(|adapter| bank.view(adapter, side, arenas)).collect()
     }
 
     /// A view of x's rows of width rank in `room`, which is taken from the recorder the first time.
     fn intermediate<'r>(&self, recorder: &mut Recorder<'_>, room: &'r Room) -> Result<View<'r>, Error> {
-        let scratch = match room.get() {
-            Some(scratch) => scratch,
-            None => {
-                let fresh = recorder.scratch(OP, self.x.rows() * u64::from(self.rank) * 4)?;
-                room.get_or_init(|| fresh)
-            }
-        };
         let [samples, tokens, _] = self.x.shape;
-        Ok(scratch.tokens([samples, tokens, self.rank]))
+        let bytes = self.x.rows() * u64::from(self.rank) * 4;
+        Ok(scratch(recorder, room, bytes)?.tokens([samples, tokens, self.rank]))
     }
+}
+
+/// A host λ of 0 zeroes a dx of halves by the map itself, the one kernel that writes them.
+fn zeroes_by_map(dx: &View<'_>, mode: Mode) -> bool {
+    dx.dtype != Dtype::F32 && mode == Mode::Overwrite
+}
+
+/// What is in `room`, taken from the recorder the first time.
+fn scratch<'r>(recorder: &mut Recorder<'_>, room: &'r Room, bytes: u64) -> Result<&'r Scratch, Error> {
+    if let Some(scratch) = room.get() {
+        return Ok(scratch);
+    }
+    let fresh = recorder.scratch(OP, bytes)?;
+    Ok(room.get_or_init(|| fresh))
+}
+
+/// Weights in f32: themselves, or in `room`.
+fn widened<'r>(recorder: &mut Recorder<'_>, view: View<'r>, room: &'r Room) -> Result<View<'r>, Error> {
+    if view.dtype == Dtype::F32 {
+        return Ok(view);
+    }
+    let bytes = view.rows() * u64::from(view.width()) * 4;
+    let out = scratch(recorder, room, bytes)?.tokens(view.shape);
+    gpu::widen(recorder, &view, &out)?;
+    Ok(out)
 }

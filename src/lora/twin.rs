@@ -1,9 +1,11 @@
 //! CPU twins of the injection's kernels, with the kernels' order of sums. Slow on purpose: they read like the shaders.
 
-use super::Family;
 use super::gpu::{GATE_TOKENS, lambda_rows, outer_chunks};
+use super::{Dropout, Family, PURPOSE_DROPOUT};
 use crate::common::numeric::is_zero;
-use crate::gpu::Mode;
+use crate::common::reduce::column_sum;
+use crate::common::{pack, rng};
+use crate::gpu::{Dtype, Mode};
 
 /// Gates on the host, per sample.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,31 @@ impl Gated<'_> {
     }
 }
 
+/// A number as it is read back from storage: rounded half to even by integers, NaN kept a NaN.
+pub fn stored(dtype: Dtype, value: f32) -> f32 {
+    match dtype {
+        Dtype::F16 => pack::f32_from_f16(pack::f16_bits(value)),
+        Dtype::Bf16 => pack::f32_from_bf16(pack::bf16_bits(value)),
+        _ => value,
+    }
+}
+
+/// Rows of x after dropout.
+pub fn dropped(dropout: Option<Dropout>, x: &[f32], width: usize) -> Vec<f32> {
+    let Some(Dropout { seed, step, first_row, .. }) = dropout else { return x.to_vec() };
+    let (threshold, scale) = dropout.map_or((0, 1.0), |dropout| (dropout.threshold(), dropout.scale()));
+    let of_row = |(row, x): (usize, &[f32])| {
+        let id = first_row.wrapping_add(row as u64);
+        let of_four = |(four, x): (usize, &[f32])| {
+            let draws = rng::draw4(seed, PURPOSE_DROPOUT, id, step, four as u32);
+            let kept = x.iter().zip(draws).map(|(x, draw)| if draw >= threshold { scale * x } else { 0.0 });
+            kept.collect::<Vec<_>>()
+        };
+        x.chunks(4).enumerate().flat_map(of_four).collect::<Vec<_>>()
+    };
+    x.chunks(width).enumerate().flat_map(of_row).collect()
+}
+
 /// `h[row, j] = Σ_k x[row, k] A[j, k]`: part p of the family's parts sums the fours of columns c with c mod parts = p, then
 /// the parts are added in order.
 pub fn down(family: Family, x: &[f32], inputs: usize, a: &[f32]) -> Vec<f32> {
@@ -63,17 +90,46 @@ pub fn down(family: Family, x: &[f32], inputs: usize, a: &[f32]) -> Vec<f32> {
     x.chunks_exact(inputs).flat_map(|x| a.chunks_exact(inputs).map(move |a| dot(x, a))).collect()
 }
 
-/// `y[row, n] += λ·s·Σ_j (h[row, j] g[sample, j]) B_t[j, n]`, or `=`; `factor` is λ·s.
-pub fn up(h: Gated<'_>, b_t: &[f32], factor: f32, y: &mut [f32], mode: Mode) {
-    let width = b_t.len() / h.rank;
+/// What [`up`] does with its sums.
+#[derive(Clone, Copy, Debug)]
+pub struct Finish<'a> {
+    /// Added to the sum, `[width]`.
+    pub bias: Option<&'a [f32]>,
+    /// Of the rows that are written: those of dx.
+    pub dropout: Option<Dropout>,
+    /// λ·s.
+    pub factor: f32,
+    /// How y is stored.
+    pub dtype: Dtype,
+    /// Whether y is replaced or added to.
+    pub mode: Mode,
+}
+
+/// λ·s = 1, into an f32 y that is replaced.
+impl Default for Finish<'_> {
+    fn default() -> Self {
+        Self { bias: None, dropout: None, factor: 1.0, dtype: Dtype::F32, mode: Mode::Overwrite }
+    }
+}
+
+/// `y[row, n] += λ·s·(Σ_j (h[row, j] g[sample, j]) B_t[j, n] + bias[n])`, or `=`; rounded once, as y is stored.
+pub fn up(h: Gated<'_>, b_t: &[f32], finish: &Finish<'_>, y: &mut [f32]) {
+    let (width, factor) = (b_t.len() / h.rank, finish.factor);
     for (row, y) in y.chunks_exact_mut(width).enumerate() {
-        for (n, y) in y.iter_mut().enumerate() {
+        let sum = |n: usize| {
             let sum = (0..h.rank).fold(0.0, |sum, j| h.at(row, j).mul_add(b_t[j * width + n], sum));
-            match mode {
-                Mode::Overwrite => *y = if is_zero(factor) { 0.0 } else { factor * sum },
-                Mode::Accumulate if is_zero(factor) || is_zero(factor * sum) => {}
-                Mode::Accumulate => *y = factor.mul_add(sum, *y),
-            }
+            finish.bias.map_or(sum, |bias| sum + bias[n])
+        };
+        let sums: Vec<f32> = (0..width).map(sum).collect();
+        let of_row = finish.dropout.map(|d| Dropout { first_row: d.first_row.wrapping_add(row as u64), ..d });
+        for (y, sum) in y.iter_mut().zip(dropped(of_row, &sums, width)) {
+            let value = match finish.mode {
+                Mode::Overwrite if is_zero(factor) => 0.0,
+                Mode::Overwrite => factor * sum,
+                Mode::Accumulate if is_zero(factor) || is_zero(factor * sum) => continue,
+                Mode::Accumulate => factor.mul_add(sum, *y),
+            };
+            *y = stored(finish.dtype, value);
         }
     }
 }
@@ -116,11 +172,19 @@ pub fn dgate(u: &[f32], h: &[f32], rank: usize, tokens: usize, scalar: bool, fac
     (0..samples * columns).map(|at| one(at / columns, at % columns)).collect()
 }
 
-/// `dλ = s·Σ u g h`, chunks of rows in order.
-pub fn dlambda(u: Gated<'_>, h: &[f32], scale: f32) -> f32 {
+/// `dbias = λ·(s·Σ dy)`, chunks of rows in order.
+pub fn dbias(dy: &[f32], outputs: usize, [scale, lambda]: [f32; 2]) -> Vec<f32> {
+    column_sum(dy, outputs).iter().map(|sum| lambda * (scale * sum)).collect()
+}
+
+/// A bias, for dλ: the family whose order the sum of `(Σ dy)·bias` has, dy, and the bias itself.
+pub type OfBias<'a> = (Family, &'a [f32], &'a [f32]);
+
+/// `dλ = s·(Σ u g h + (Σ dy)·bias)`, chunks of rows in order, the bias's part last.
+pub fn dlambda(u: Gated<'_>, h: &[f32], bias: Option<OfBias<'_>>, scale: f32) -> f32 {
     let rows = u.rows();
     let chunk = lambda_rows(rows as u64, u.rank as u32) as usize;
-    let total: f32 = (0..rows).step_by(chunk).fold(0.0, |total, first| {
+    let mut total: f32 = (0..rows).step_by(chunk).fold(0.0, |total, first| {
         let mut sum = 0.0f32;
         for row in first..rows.min(first + chunk) {
             for j in 0..u.rank {
@@ -129,5 +193,8 @@ pub fn dlambda(u: Gated<'_>, h: &[f32], scale: f32) -> f32 {
         }
         total + sum
     });
+    if let Some((family, dy, bias)) = bias {
+        total += down(family, &column_sum(dy, bias.len()), bias.len(), bias)[0];
+    }
     total * scale
 }

@@ -1,8 +1,9 @@
 //! `lora` against its twin, an f64 reference and central differences.
 
 use crate::support::*;
-use gtca::gpu::{Gpu, Knob, Mode, OpenOptions, View};
-use gtca::lora::{Backward, Family, Forward, Gate, Lora, LoraDesc, Scaling, twin};
+use gtca::common::rng;
+use gtca::gpu::{Dtype, Gpu, Knob, Mode, OpenOptions, View};
+use gtca::lora::{Backward, Dropout, Family, Forward, Gate, Lora, LoraDesc, PURPOSE_DROPOUT, Scaling, twin};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -29,6 +30,7 @@ fn families(gpu: &Gpu) -> Vec<Family> {
 }
 
 const KINDS: [Kind; 3] = [Kind::None, Kind::Rank, Kind::Scalar];
+const TYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
 
 /// One case's shape and inputs.
 #[derive(Clone)]
@@ -43,6 +45,13 @@ struct Case {
     scaling: Scaling,
     lambda: f32,
     lambda_in_buffer: bool,
+    /// Type of x, y and their gradients.
+    wide: Dtype,
+    /// Type of A, B and bias.
+    weights: Dtype,
+    dropout: Option<Dropout>,
+    /// Empty: none.
+    bias: Vec<f32>,
     x: Vec<f32>,
     a: Vec<f32>,
     b_t: Vec<f32>,
@@ -58,17 +67,19 @@ struct Results<T> {
     dx: Vec<T>,
     da: Vec<T>,
     db_t: Vec<T>,
+    dbias: Vec<T>,
     dgate: Vec<T>,
     dlambda: Vec<T>,
 }
 
 impl<T> Results<T> {
-    fn each(&self) -> [(&'static str, &[T]); 6] {
+    fn each(&self) -> [(&'static str, &[T]); 7] {
         [
             ("y", &self.y),
             ("dx", &self.dx),
             ("da", &self.da),
             ("db_t", &self.db_t),
+            ("dbias", &self.dbias),
             ("dgate", &self.dgate),
             ("dlambda", &self.dlambda),
         ]
@@ -81,6 +92,7 @@ struct Wide {
     x: Vec<f64>,
     a: Vec<f64>,
     b_t: Vec<f64>,
+    bias: Vec<f64>,
     gates: Vec<f64>,
     y: Vec<f64>,
     dy: Vec<f64>,
@@ -110,6 +122,10 @@ impl Case {
             scaling: if rank % 2 == 0 { Scaling::Standard } else { Scaling::RankStabilized },
             lambda: 0.75,
             lambda_in_buffer: rows % 2 == 1,
+            wide: Dtype::F32,
+            weights: Dtype::F32,
+            dropout: None,
+            bias: Vec::new(),
             x: random.f32s(rows * inputs),
             a: random.f32s(rank * inputs),
             b_t: random.f32s(rank * outputs),
@@ -123,6 +139,45 @@ impl Case {
         let [inputs, outputs, rank] = [self.inputs, self.outputs, self.rank].map(|n| n as u32);
         let (scaling, family) = (self.scaling, Some(self.family));
         Lora::new(&LoraDesc { inputs, outputs, rank, alpha: 6.0, scaling, family }).unwrap()
+    }
+
+    /// The same numbers, rounded to how they are stored.
+    fn stored(mut self, wide: Dtype, weights: Dtype) -> Self {
+        (self.wide, self.weights) = (wide, weights);
+        for values in [&mut self.x, &mut self.y, &mut self.dy] {
+            values.iter_mut().for_each(|value| *value = twin::stored(wide, *value));
+        }
+        for values in [&mut self.a, &mut self.b_t, &mut self.bias] {
+            values.iter_mut().for_each(|value| *value = twin::stored(weights, *value));
+        }
+        self
+    }
+
+    fn with_bias(mut self) -> Self {
+        let bias = Random(self.outputs as u64).f32s(self.outputs);
+        self.bias = bias.iter().map(|&value| twin::stored(self.weights, value)).collect();
+        self
+    }
+
+    fn with_dropout(mut self, probability: f32) -> Self {
+        // Rows whose number carries into the high word.
+        let first_row = (1 << 32) - 2;
+        self.dropout = Some(Dropout { probability, seed: 0x1234_5678_9abc, step: 5, first_row });
+        self
+    }
+
+    /// What dropout multiplies x by, as its documentation says.
+    fn kept(&self) -> Vec<f64> {
+        let Some(Dropout { probability, seed, step, first_row }) = self.dropout else {
+            return vec![1.0; self.x.len()];
+        };
+        let p = f64::from(probability);
+        let kept = |at: usize| {
+            let (row, k) = ((at / self.inputs) as u64, at % self.inputs);
+            let draws = rng::draw4(seed, PURPOSE_DROPOUT, first_row + row, step, k as u32 / 4);
+            if f64::from(draws[k % 4]) < p * 2f64.powi(32) { 0.0 } else { 1.0 / (1.0 - p) }
+        };
+        (0..self.x.len()).map(kept).collect()
     }
 
     fn with(&self, family: Family) -> Self {
@@ -140,16 +195,19 @@ impl Case {
         let columns = if self.kind.is_scalar() { 1 } else { rank };
         let gate_tokens = if self.kind.is_per_token() { tokens } else { 1 };
         let mut t = Tensors::new(gpu, layout);
-        let x = t.f32([samples, tokens, inputs], &self.x);
-        let a = t.f32([rank, 1, inputs], &self.a);
-        let b_t = t.f32([rank, 1, outputs], &self.b_t);
-        let y = t.f32([samples, tokens, outputs], &self.y);
-        let dy = t.f32([samples, tokens, outputs], &self.dy);
+        let x = t.stored([samples, tokens, inputs], self.wide, &self.x);
+        let a = t.stored([rank, 1, inputs], self.weights, &self.a);
+        let b_t = t.stored([rank, 1, outputs], self.weights, &self.b_t);
+        let y = t.stored([samples, tokens, outputs], self.wide, &self.y);
+        let dy = t.stored([samples, tokens, outputs], self.wide, &self.dy);
+        let has_bias = !self.bias.is_empty();
+        let bias = has_bias.then(|| t.stored([1, 1, outputs], self.weights, &self.bias));
         let gates = (self.kind != Kind::None).then(|| t.f32([samples, gate_tokens, columns], &self.gates));
         let [h, u] = [(); 2].map(|()| t.poisoned([samples, tokens, rank]));
-        let dx = t.poisoned([samples, tokens, inputs]);
+        let dx = t.poisoned_as([samples, tokens, inputs], self.wide);
         let da = t.poisoned([rank, 1, inputs]);
         let db_t = t.poisoned([rank, 1, outputs]);
+        let dbias = t.poisoned([1, 1, outputs]);
         let dgate = t.poisoned([samples, gate_tokens, columns]);
         let dlambda = t.poisoned([1, 1, 1]);
         let knob = gpu.upload("lambda", &[0.0, self.lambda]);
@@ -159,16 +217,20 @@ impl Case {
             (Kind::Scalar | Kind::TokenScalar, Some(gates)) => Gate::Scalar(t.view(gates)),
             _ => Gate::None,
         };
-        let (x, a, b_t) = (t.view(x), t.view(a), t.view(b_t));
+        let (x, a, b_t, bias) = (t.view(x), t.view(a), t.view(b_t), bias.map(|bias| t.view(bias)));
+        let dropout = self.dropout;
         // Odd ranks save h and u, even ones leave them to the recorder.
         let saved = |tensor| (self.rank % 2 == 1).then(|| t.view(tensor));
         t.run(|recorder| {
-            let forward = Forward { x, a, b_t, gate, lambda, y: t.view(y), h: saved(h) };
+            let forward = Forward { x, a, b_t, bias, gate, lambda, dropout, y: t.view(y), h: saved(h) };
             self.op().forward(recorder, &forward)?;
             let args = Backward {
                 dx: Some(t.view(dx)),
                 da: Some(t.view(da)),
                 db_t: Some(t.view(db_t)),
+                bias,
+                dropout,
+                dbias: has_bias.then(|| t.view(dbias)),
                 dgate: (self.kind != Kind::None).then(|| t.view(dgate)),
                 dlambda: Some(t.view(dlambda)),
                 u: saved(u),
@@ -178,10 +240,11 @@ impl Case {
         })
         .unwrap();
         Results {
-            y: t.read(y),
-            dx: t.read(dx),
+            y: t.read_stored(y),
+            dx: t.read_stored(dx),
             da: t.read(da),
             db_t: t.read(db_t),
+            dbias: if has_bias { t.read(dbias) } else { Vec::new() },
             dgate: if self.kind == Kind::None { Vec::new() } else { t.read(dgate) },
             dlambda: t.read(dlambda),
         }
@@ -195,22 +258,26 @@ impl Case {
         };
         let tokens = if self.kind.is_per_token() { 1 } else { self.tokens };
         let (rank, scale, lambda) = (self.rank, self.op().scale(), self.lambda);
-        let h = twin::down(self.family, &self.x, self.inputs, &self.a);
+        let x = twin::dropped(self.dropout, &self.x, self.inputs);
+        let h = twin::down(self.family, &x, self.inputs, &self.a);
         let u = twin::down(self.family, &self.dy, self.outputs, &self.b_t);
         let [h, u] = [&h, &u].map(|values| twin::Gated { values, rank, tokens, gates });
         let mut y = self.y.clone();
-        twin::up(h, &self.b_t, lambda * scale, &mut y, Mode::Accumulate);
+        let bias = (!self.bias.is_empty()).then_some(&self.bias[..]);
+        let finish = twin::Finish { factor: lambda * scale, dtype: self.wide, ..Default::default() };
+        twin::up(h, &self.b_t, &twin::Finish { bias, mode: Mode::Accumulate, ..finish }, &mut y);
         let mut dx = vec![f32::NAN; self.x.len()];
-        twin::up(u, &self.a, lambda * scale, &mut dx, Mode::Overwrite);
+        twin::up(u, &self.a, &twin::Finish { dropout: self.dropout, ..finish }, &mut dx);
         let scalar = self.kind.is_scalar();
         let dgate = twin::dgate(u.values, h.values, rank, tokens, scalar, [scale, lambda]);
         Results {
             y,
             dx,
-            da: twin::outer(self.family, u, &self.x, scale, lambda),
+            da: twin::outer(self.family, u, &x, scale, lambda),
             db_t: twin::outer(self.family, h, &self.dy, scale, lambda),
+            dbias: bias.map_or(Vec::new(), |_| twin::dbias(&self.dy, self.outputs, [scale, lambda])),
             dgate: if self.kind == Kind::None { Vec::new() } else { dgate },
-            dlambda: vec![twin::dlambda(u, h.values, scale)],
+            dlambda: vec![twin::dlambda(u, h.values, bias.map(|b| (self.family, &self.dy[..], b)), scale)],
         }
     }
 
@@ -221,6 +288,7 @@ impl Case {
             x: wide(&self.x),
             a: wide(&self.a),
             b_t: wide(&self.b_t),
+            bias: wide(&self.bias),
             gates: wide(&self.gates),
             y: wide(&self.y),
             dy: wide(&self.dy),
@@ -244,11 +312,21 @@ impl Case {
             dx: vec![0.0; w.x.len()],
             da: vec![0.0; w.a.len()],
             db_t: vec![0.0; w.b_t.len()],
+            dbias: vec![0.0; w.bias.len()],
             dgate: vec![0.0; w.gates.len()],
             dlambda: vec![0.0],
         };
+        let kept = self.kept();
         for row in 0..self.rows() {
-            let (x, dy) = (&w.x[row * inputs..][..inputs], &w.dy[row * outputs..][..outputs]);
+            let kept = &kept[row * inputs..][..inputs];
+            let x: Vec<f64> =
+                w.x[row * inputs..][..inputs].iter().zip(kept).map(|(x, kept)| x * kept).collect();
+            let dy = &w.dy[row * outputs..][..outputs];
+            for (n, bias) in w.bias.iter().enumerate() {
+                out.y[row * outputs + n] += lambda * s * bias;
+                out.dbias[n] += lambda * s * dy[n];
+                out.dlambda[0] += s * bias * dy[n];
+            }
             for j in 0..rank {
                 let (a, b) = (&w.a[j * inputs..][..inputs], &w.b_t[j * outputs..][..outputs]);
                 let ax: f64 = x.iter().zip(a).map(|(x, a)| x * a).sum();
@@ -260,7 +338,7 @@ impl Case {
                     out.db_t[j * outputs + n] += strength * ax * dy[n];
                 }
                 for k in 0..inputs {
-                    out.dx[row * inputs + k] += strength * by * a[k];
+                    out.dx[row * inputs + k] += strength * by * a[k] * kept[k];
                     out.da[j * inputs + k] += strength * by * x[k];
                 }
                 if let Some(at) = gate_at(row, j) {
@@ -276,18 +354,30 @@ impl Case {
     /// of the products' magnitudes (the reference of the magnitudes).
     fn bounds(&self) -> Results<f64> {
         let mut w = self.wide();
-        for values in [&mut w.x, &mut w.a, &mut w.b_t, &mut w.gates, &mut w.y, &mut w.dy] {
+        let inputs = [&mut w.x, &mut w.a, &mut w.b_t, &mut w.bias, &mut w.gates, &mut w.y, &mut w.dy];
+        for values in inputs {
             values.iter_mut().for_each(|value| *value = value.abs());
         }
         let magnitudes = self.reference(&w);
-        let widths = self.inputs + self.outputs + self.rank + 4;
+        let widths = self.inputs + self.outputs + self.rank + 8;
         let over_rows = self.rows().min(512) * 2 + self.rows() / 64 + 2;
         let scaled = |values: &[f64], terms| values.iter().map(|&m| sum_bound(terms, m)).collect::<Vec<_>>();
+        // Half an ulp of what is stored, relative and below the normal numbers.
+        let (unit, least) = match self.wide {
+            Dtype::F16 => (2f64.powi(-11), 2f64.powi(-25)),
+            Dtype::Bf16 => (2f64.powi(-8), 0.0),
+            _ => (0.0, 0.0),
+        };
+        let expected = self.reference(&self.wide());
+        let rounded = |bounds: Vec<f64>, expected: &[f64]| -> Vec<f64> {
+            bounds.iter().zip(expected).map(|(b, e)| b + unit * (b + e.abs()) + least).collect()
+        };
         Results {
-            y: scaled(&magnitudes.y, widths),
-            dx: scaled(&magnitudes.dx, widths),
+            y: rounded(scaled(&magnitudes.y, widths), &expected.y),
+            dx: rounded(scaled(&magnitudes.dx, widths), &expected.dx),
             da: scaled(&magnitudes.da, widths + over_rows),
             db_t: scaled(&magnitudes.db_t, widths + over_rows),
+            dbias: scaled(&magnitudes.dbias, over_rows),
             dgate: scaled(&magnitudes.dgate, widths + over_rows),
             dlambda: scaled(&magnitudes.dlambda, widths + 64 * self.rank + over_rows),
         }
@@ -298,12 +388,16 @@ impl Case {
         let (expected, bounds) = (self.reference(&self.wide()), self.bounds());
         for case in families(gpu).into_iter().map(|family| self.with(family)) {
             let shape = [self.samples, self.tokens, self.inputs, self.outputs, self.rank];
-            let label = format!("{:?} {shape:?} {:?}", case.family, self.kind);
+            let types = [self.wide, self.weights];
+            let label = format!("{:?} {shape:?} {:?} {types:?} {:?}", case.family, self.kind, self.dropout);
             let (actual, twin) = (case.run(gpu, layout), case.twin());
+            let halves = if self.wide == Dtype::F32 { 1.0 } else { 2.0 };
             for (i, (name, values)) in actual.each().into_iter().enumerate() {
                 let bounds = bounds.each()[i].1;
                 assert_close(&format!("{name} {label}"), values, expected.each()[i].1, bounds);
-                assert_close(&format!("{name}'s twin {label}"), values, &wide(twin.each()[i].1), bounds);
+                // Each may have been rounded to another half.
+                let apart: Vec<f64> = bounds.iter().map(|bound| bound * halves).collect();
+                assert_close(&format!("{name}'s twin {label}"), values, &wide(twin.each()[i].1), &apart);
             }
         }
     }
@@ -323,13 +417,16 @@ fn backward<'a>(
         dy,
         a,
         b_t,
+        bias: None,
         gate,
         lambda,
+        dropout: None,
         h,
         u: None,
         dx: None,
         da: None,
         db_t: None,
+        dbias: None,
         dgate: None,
         dlambda: None,
         dx_mode: Mode::Overwrite,
@@ -416,7 +513,96 @@ fn whole_vectors_and_single_numbers_give_the_same_bits() {
                 assert_same_results(&case.run(gpu, Layout::Separate), &case.run(gpu, Layout::OneBuffer));
             }
         }
+        // Weights of halves are written out first, so each type of rows is enough.
+        for wide in TYPES {
+            let case = Case::new([13, 3, 80, 64, 8], Kind::Rank).stored(wide, wide).with(family);
+            let case = case.with_bias().with_dropout(0.3);
+            assert_same_results(&case.run(gpu, Layout::Separate), &case.run(gpu, Layout::OneBuffer));
+        }
     }
+}
+
+/// Every pair of a type for rows and one for weights.
+fn types() -> Vec<(Dtype, Dtype)> {
+    TYPES.into_iter().flat_map(|wide| TYPES.map(|weights| (wide, weights))).collect()
+}
+
+#[test]
+fn every_pair_of_types_matches_the_reference_with_bias_and_dropout() {
+    let Some(gpu) = gpu() else { return };
+    // Every width modulo four in both places, whole vectors, more than a tile.
+    let shapes = [[5, 3, 9, 10, 3], [5, 3, 10, 11, 4], [3, 1, 11, 33, 8], [7, 1, 1, 1, 1], [9, 2, 48, 36, 8]];
+    for (i, (wide, weights)) in types().into_iter().enumerate() {
+        for (j, shape) in shapes.into_iter().enumerate() {
+            let case = Case::new(shape, KINDS[(i + j) % 3]).stored(wide, weights);
+            let case = if j % 2 == 0 { case.with_bias() } else { case };
+            let case = if shape[4] == 8 { case.with_dropout(0.4) } else { case };
+            case.check(gpu, LAYOUTS[j % 2]);
+        }
+    }
+}
+
+#[test]
+fn halves_are_rounded_once_to_even_with_subnormals_and_overflow() {
+    let Some(gpu) = gpu() else { return };
+    // y = x · 1 · 1 through a rank of 1: what is stored is x, rounded; and what was stored comes back.
+    for wide in [Dtype::F16, Dtype::Bf16] {
+        let mut random = Random(3);
+        let scales = [1.0, 2f32.powi(-14), 2f32.powi(-20), 2f32.powi(-24), 65_504.0];
+        let values = |random: &mut Random| -> Vec<f32> {
+            let scaled =
+                |&scale: &f32| random.f32s(64).into_iter().chain([1.0, -1.0]).map(move |v| v * scale);
+            scales.iter().flat_map(scaled).collect()
+        };
+        let (x, y) = (values(&mut random), values(&mut random));
+        let rows = x.len();
+        for family in families(gpu) {
+            let case = Case {
+                x: x.clone(),
+                y: y.iter().rev().copied().collect(),
+                a: vec![1.0],
+                b_t: vec![1.0],
+                lambda: 1.0 / 6.0,
+                scaling: Scaling::Standard,
+                ..Case::new([rows, 1, 1, 1, 1], Kind::None)
+            };
+            let case = case.stored(wide, Dtype::F32).with(family);
+            let (actual, twin) = (case.run(gpu, Layout::Separate), case.twin());
+            assert_same_bits("y", &actual.y, &twin.y);
+            assert_same_bits("dx", &actual.dx, &twin.dx);
+        }
+    }
+}
+
+#[test]
+fn dropout_draws_the_same_in_parts_and_nothing_at_zero() {
+    let Some(gpu) = gpu() else { return };
+    for family in families(gpu) {
+        let case = Case::new([8, 3, 36, 20, 8], Kind::None).with(family);
+        let plain = case.run(gpu, Layout::Separate);
+        assert_same_results(&plain, &case.clone().with_dropout(0.0).run(gpu, Layout::Separate));
+        let whole = case.clone().with_dropout(0.5);
+        let all = whole.run(gpu, Layout::Separate);
+        assert!(all.dx.iter().zip(&plain.dx).any(|(dropped, kept)| *dropped == 0.0 && *kept != 0.0));
+        let mut part = Case { samples: 3, ..whole.clone() };
+        let from = 5 * 3;
+        part.dropout = whole.dropout.map(|d| Dropout { first_row: d.first_row + from as u64, ..d });
+        part.x = case.x[from * 36..].to_vec();
+        (part.y, part.dy) = (case.y[from * 20..].to_vec(), case.dy[from * 20..].to_vec());
+        let some = part.run(gpu, Layout::OneBuffer);
+        assert_same_bits("y", &some.y, &all.y[from * 20..]);
+        assert_same_bits("dx", &some.dx, &all.dx[from * 36..]);
+    }
+}
+
+#[test]
+fn dropout_drops_its_share_and_keeps_the_mean() {
+    let dropout = Dropout { probability: 0.3, seed: 1, ..Default::default() };
+    let kept = twin::dropped(Some(dropout), &[1.0; 40_000], 100);
+    let share = kept.iter().filter(|value| **value == 0.0).count() as f64 / 40_000.0;
+    let mean = kept.iter().map(|&value| f64::from(value)).sum::<f64>() / 40_000.0;
+    // Standard error of the share: √(0.3 · 0.7 / 40,000) = 0.0023.
+    assert!((share - 0.3).abs() < 0.01 && (mean - 1.0).abs() < 0.015, "{share} {mean}");
 }
 
 /// The suite's adapter with a device of an embedder who asks for no feature.
@@ -464,7 +650,7 @@ fn gradients_match_central_differences() {
     let Some(gpu) = gpu() else { return };
     let kinds = [Kind::None, Kind::Rank, Kind::Scalar, Kind::Token, Kind::TokenScalar];
     for (family, kind) in families(gpu).into_iter().flat_map(|family| kinds.map(|kind| (family, kind))) {
-        let case = Case::new([3, 3, 7, 5, 3], kind).with(family);
+        let case = Case::new([3, 3, 7, 5, 3], kind).with(family).with_bias().with_dropout(0.4);
         let actual = case.run(gpu, Layout::OneBuffer);
         let objective = |w: &Wide| case.reference(w).y.iter().zip(&w.dy).map(|(y, dy)| y * dy).sum::<f64>();
         let check = |name: &str, actual: &[f32], at: &[f64], put: &dyn Fn(&mut Wide, &[f64])| {
@@ -479,6 +665,7 @@ fn gradients_match_central_differences() {
         check("dx", &actual.dx, &w.x, &|w, v| w.x = v.to_vec());
         check("da", &actual.da, &w.a, &|w, v| w.a = v.to_vec());
         check("db_t", &actual.db_t, &w.b_t, &|w, v| w.b_t = v.to_vec());
+        check("dbias", &actual.dbias, &w.bias, &|w, v| w.bias = v.to_vec());
         check("dgate", &actual.dgate, &w.gates, &|w, v| w.gates = v.to_vec());
         check("dlambda", &actual.dlambda, &w.factor[1..], &|w, v| w.factor[1] = v[0]);
     }
@@ -492,6 +679,9 @@ fn twenty_repeats_both_layouts_and_both_sources_of_lambda_give_the_same_bits() {
         families(gpu).into_iter().flat_map(|family| kinds.map(|kind| (family, kind)))
     {
         let mut case = Case::new([37, 8, 21, 19, rank], kind).with(family);
+        if rank == 5 {
+            case = case.stored(Dtype::F16, Dtype::Bf16).with_bias().with_dropout(0.1);
+        }
         let first = case.run(gpu, Layout::Separate);
         for repeat in 0..20 {
             case.lambda_in_buffer = repeat % 4 < 2;
@@ -505,13 +695,15 @@ fn a_sample_alone_equals_the_sample_in_a_batch() {
     let Some(gpu) = gpu() else { return };
     for family in families(gpu) {
         // Ragged, and whole vectors.
-        for [inputs, outputs, rank] in [[33, 35, 6], [72, 36, 8]] {
-            let case = Case::new([23, 3, inputs, outputs, rank], Kind::Rank).with(family);
+        for ([inputs, outputs, rank], wide) in [([33, 35, 6], Dtype::F32), ([80, 36, 8], Dtype::Bf16)] {
+            let case = Case::new([23, 3, inputs, outputs, rank], Kind::Rank).with(family).with_bias();
+            let case = case.stored(wide, Dtype::F32);
             let all = case.run(gpu, Layout::Separate);
             for sample in [0, 1, 7, 22] {
-                let mut alone = Case::new([1, 3, inputs, outputs, rank], Kind::Rank).with(family);
+                let mut alone = Case { samples: 1, ..case.clone() };
+                let first = sample as u64 * 3;
+                alone.dropout = case.dropout.map(|d| Dropout { first_row: d.first_row + first, ..d });
                 let part = |values: &[f32], width: usize| values[sample * width..][..width].to_vec();
-                (alone.a, alone.b_t) = (case.a.clone(), case.b_t.clone());
                 (alone.x, alone.gates) = (part(&case.x, 3 * inputs), part(&case.gates, rank));
                 (alone.y, alone.dy) = (part(&case.y, 3 * outputs), part(&case.dy, 3 * outputs));
                 let one = alone.run(gpu, Layout::OneBuffer);
@@ -525,8 +717,15 @@ fn a_sample_alone_equals_the_sample_in_a_batch() {
 
 /// Numbers whose bits an addition of 0 would change, or hide.
 fn awkward(count: usize) -> Vec<f32> {
-    let bits = [0x8000_0000, 0x7fc0_1234, 0x7f80_0000, 0xff80_0000, 0x0000_0001, 0x3f80_0000, 0xffc0_4321, 0];
+    let bits = [0x8000_0000, 0x7fc0_1234, 0x7f80_0000, 0xff80_0000, 0x0000_0001, 0x3f80_0000, 0xffa0_4321, 0];
     (0..count).map(|i| f32::from_bits(bits[i % bits.len()])).collect()
+}
+
+/// What comes back of values that are stored in halves.
+fn stored_bits(gpu: &'static Gpu, dtype: Dtype, values: &[f32]) -> Vec<f32> {
+    let mut t = Tensors::new(gpu, Layout::Separate);
+    let tensor = t.stored([1, 1, values.len() as u32], dtype, values);
+    t.read_stored(tensor)
 }
 
 #[test]
@@ -538,6 +737,18 @@ fn off_is_off_bit_for_bit() {
     let cases = KINDS.into_iter().flat_map(shaped);
     for mut case in cases.flat_map(|case| families(gpu).into_iter().map(move |family| case.with(family))) {
         case.y = awkward(case.y.len());
+        for wide in [Dtype::F16, Dtype::Bf16] {
+            let mut case = case.clone();
+            case.wide = wide;
+            // What the halves hold, to the bit.
+            case.y = stored_bits(gpu, wide, &case.y);
+            let off = Case { lambda: 0.0, lambda_in_buffer: true, ..case.clone() }.with_bias();
+            for layout in LAYOUTS {
+                assert_same_bits("halves, lambda = 0", &off.run(gpu, layout).y, &case.y);
+            }
+            case.b_t.fill(0.0);
+            assert_same_bits("halves, B = 0", &case.run(gpu, Layout::Separate).y, &case.y);
+        }
         let mut b_is_zero = case.clone();
         b_is_zero.b_t.fill(0.0);
         b_is_zero.b_t[3] = -0.0;
@@ -562,9 +773,11 @@ fn a_host_lambda_of_zero_zeroes_what_it_replaces_and_still_gives_dlambda() {
     for (family, (kind, lambda_in_buffer)) in
         families(gpu).into_iter().flat_map(|family| kinds.clone().map(move |kind| (family, kind)))
     {
-        let case = Case { lambda: 0.0, lambda_in_buffer, family, ..Case::new([4, 3, 6, 7, 5], kind) };
+        let wide = if lambda_in_buffer { Dtype::F32 } else { Dtype::F16 };
+        let case = Case::new([4, 3, 6, 7, 5], kind).stored(wide, Dtype::F32).with_bias();
+        let case = Case { lambda: 0.0, lambda_in_buffer, family, ..case };
         let actual = case.run(gpu, Layout::OneBuffer);
-        for values in [&actual.dx, &actual.da, &actual.db_t, &actual.dgate] {
+        for values in [&actual.dx, &actual.da, &actual.db_t, &actual.dbias, &actual.dgate] {
             assert!(values.iter().all(|value| *value == 0.0));
         }
         let (expected, bounds) = (case.reference(&case.wide()), case.bounds());
@@ -630,7 +843,9 @@ fn a_batch_beyond_the_binding_limit_gives_the_same_bits() {
     for (family, kind) in families(whole).into_iter().flat_map(|family| KINDS.map(|kind| (family, kind))) {
         // Many samples; samples that fill several bindings each; one sample.
         for shape in [[601, 5, 7, 6, 3], [2, 1_500, 6, 7, 7], [1, 3_001, 7, 7, 4]] {
-            let case = Case::new(shape, kind).with(family);
+            let case = Case::new(shape, kind).with(family).with_dropout(0.3);
+            let case =
+                if kind == Kind::Rank { case.stored(Dtype::F16, Dtype::F16).with_bias() } else { case };
             let expected = case.run(whole, Layout::Separate);
             for layout in LAYOUTS {
                 assert_same_results(&expected, &case.run(small, layout));
@@ -665,7 +880,9 @@ fn class_tokens_can_be_skipped_by_strides() {
         let lambda = Knob::Host(case.lambda);
         let (a, b_t) = (t.view(a), t.view(b_t));
         t.run(|recorder| {
-            case.op().forward(recorder, &Forward { x: skip(x), a, b_t, gate, lambda, y: skip(y), h: None })
+            let (bias, dropout, h) = (None, None, None);
+            let args = Forward { x: skip(x), a, b_t, bias, gate, lambda, dropout, y: skip(y), h };
+            case.op().forward(recorder, &args)
         })
         .unwrap();
         assert_same_bits("y", &t.read(y), &with_class_token(&expected, 7));
@@ -701,7 +918,8 @@ fn bad_arguments_are_refused_by_name() {
     let op = Lora::new(&LoraDesc { inputs: 3, outputs: 4, rank: 5, ..Default::default() }).unwrap();
     let (x, a, b_t) = (t.view(x), t.view(a), t.view(b_t));
     let gate = Gate::Rank(t.view(gates));
-    let good = Forward { x, a, b_t, gate, lambda: Knob::Host(1.0), y: t.view(y), h: None };
+    let lambda = Knob::Host(1.0);
+    let good = Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y: t.view(y), h: None };
     let message = |args: Forward<'_>| t.run(|recorder| op.forward(recorder, &args)).unwrap_err().to_string();
     assert!(message(Forward { a: b_t, ..good }).contains("`a`"));
     assert!(message(Forward { b_t: a, ..good }).contains("`b_t`"));
@@ -712,6 +930,31 @@ fn bad_arguments_are_refused_by_name() {
         message(Forward { y: View { buffer: x.buffer, offset: x.offset, ..t.view(y) }, ..good })
             .contains("overlap")
     );
+    let dropped = |probability| Some(Dropout { probability, ..Default::default() });
+    for probability in [-0.1, 1.0, f32::NAN] {
+        assert!(message(Forward { dropout: dropped(probability), ..good }).contains("`dropout`"));
+    }
+    assert!(message(Forward { bias: Some(b_t), ..good }).contains("`bias`"));
+    fn of(view: View<'_>, dtype: Dtype) -> View<'_> {
+        View { dtype, ..view }
+    }
+    fn half(view: View<'_>, offset: u64, stride: u32) -> View<'_> {
+        of(view.at(offset).strided(2 * stride, stride), Dtype::F16)
+    }
+    let refused = message(Forward { x: of(x, Dtype::U32), ..good });
+    assert!(refused.contains("`x`") && refused.contains("U32"), "{refused}");
+    let (x16, y16) = (half(x, 4, 4), half(t.view(y), 400, 4));
+    assert!(message(Forward { y: y16, ..good }).contains("`y`"), "x is f32, y is not");
+    assert!(message(Forward { x: x16, y: of(y16, Dtype::Bf16), ..good }).contains("`y`"));
+    assert!(message(Forward { a: half(a, 4, 4), ..good }).contains("`b_t`"));
+    let refused = message(Forward { x: half(x, 4, 3), y: y16, ..good });
+    assert!(refused.contains("`x`") && refused.contains("strides must be even"), "{refused}");
+    let refused = message(Forward { x: half(x, 6, 4), y: y16, ..good });
+    assert!(refused.contains("`x`") && refused.contains("multiple of 4"), "{refused}");
+    let args =
+        Backward { dbias: Some(b_t), ..backward(x, t.view(y), a, b_t, Gate::None, Knob::default(), None) };
+    let refused = t.run(|recorder| op.backward(recorder, &args)).unwrap_err().to_string();
+    assert!(refused.contains("`dbias`"));
     let args = Backward {
         dgate: Some(t.view(gates)),
         ..backward(x, t.view(y), a, b_t, Gate::None, Knob::default(), None)

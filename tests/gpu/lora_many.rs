@@ -2,10 +2,10 @@
 //! each adapter alone.
 
 use crate::support::*;
-use gtca::gpu::{Gpu, Knob, Mode, View};
+use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
 use gtca::lora::{
-    Backward, Bank, BankBackward, BankDesc, BankForward, Family, Forward, Gate, Layer, Lora, LoraDesc,
-    Member, Place, RowSample, Scaling, forward_layers,
+    Backward, Bank, BankBackward, BankDesc, BankForward, Dropout, Family, Forward, Gate, Layer, Lora,
+    LoraDesc, Member, Place, RowSample, Scaling, forward_layers, twin,
 };
 
 /// Bits that a row without an adapter holds, and keeps.
@@ -44,6 +44,8 @@ struct Case {
     gates: Gates,
     lambda: f32,
     family: Family,
+    /// Of x, y and their gradients.
+    wide: Dtype,
     /// Elements of an arena; 0: all in one.
     arena_elements: u32,
     x: Vec<f32>,
@@ -98,6 +100,7 @@ impl Case {
             gates,
             lambda: 0.75,
             family: Family::Threads,
+            wide: Dtype::F32,
             arena_elements: u32::MAX,
             x: random.f32s(rows * inputs),
             y: random.f32s(rows * outputs),
@@ -122,6 +125,12 @@ impl Case {
 
     fn with(&self, family: Family) -> Self {
         Self { family, ..self.clone() }
+    }
+
+    /// With rows that a type holds exactly, in f32.
+    fn rounded(&self, dtype: Dtype) -> Self {
+        let [x, y, dy] = [&self.x, &self.y, &self.dy].map(|values| stored(dtype, values));
+        Self { x, y, dy, ..self.clone() }
     }
 
     fn rows_of(&self, sample: usize) -> std::ops::Range<usize> {
@@ -192,17 +201,17 @@ impl Case {
         let numbers = self.arenas(&members);
         let arenas: Vec<_> = numbers.iter().map(|data| t.f32([1, 1, data.len() as u32], data)).collect();
         let gradients: Vec<_> = numbers.iter().map(|data| t.poisoned([1, 1, data.len() as u32])).collect();
-        let x = t.f32([1, rows, inputs], &self.x);
-        let y = t.f32([1, rows, outputs], &self.y);
-        let dy = t.f32([1, rows, outputs], &self.dy);
+        let x = t.stored([1, rows, inputs], self.wide, &self.x);
+        let y = t.stored([1, rows, outputs], self.wide, &self.y);
+        let dy = t.stored([1, rows, outputs], self.wide, &self.dy);
         let has_gates = self.gates != Gates::None;
         let gates = has_gates.then(|| t.f32(self.gate_shape(), &self.gate));
         let dgate = has_gates.then(|| t.poisoned(self.gate_shape()));
         let h = t.poisoned([1, rows, rank]);
         let dx = if mode == Mode::Overwrite {
-            t.poisoned([1, rows, inputs])
+            t.poisoned_as([1, rows, inputs], self.wide)
         } else {
-            t.f32([1, rows, inputs], &vec![0.5; self.rows() * self.inputs])
+            t.stored([1, rows, inputs], self.wide, &vec![0.5; self.rows() * self.inputs])
         };
         let dlambda = t.poisoned([1, 1, 1]);
         let views = |tensors: &[Tensor]| tensors.iter().map(|&tensor| t.view(tensor)).collect::<Vec<_>>();
@@ -246,9 +255,9 @@ impl Case {
             written[place.arena][place.start as usize..][..self.ranks[id] as usize * width].to_vec()
         };
         Results {
-            y: t.read(y),
+            y: t.read_stored(y),
             h: t.read(h),
-            dx: t.read(dx),
+            dx: t.read_stored(dx),
             da: members.iter().enumerate().map(|(id, member)| matrix(member.a, id, self.inputs)).collect(),
             db_t: members
                 .iter()
@@ -424,8 +433,10 @@ impl Case {
             let gate = gates.map_or(Gate::None, |gates| self.gate(t.view(gates)));
             let lambda = Knob::Host(self.lambda);
             let (x, a, b_t) = (t.view(x), t.view(a), t.view(b_t));
+            let y_view = t.view(y);
+            let forward = Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y: y_view, h: None };
             t.run(|recorder| {
-                op.forward(recorder, &Forward { x, a, b_t, gate, lambda, y: t.view(y), h: None })?;
+                op.forward(recorder, &forward)?;
                 op.backward(
                     recorder,
                     &Backward {
@@ -433,13 +444,16 @@ impl Case {
                         dy: t.view(dy),
                         a,
                         b_t,
+                        bias: None,
                         gate,
                         lambda,
+                        dropout: None,
                         h: None,
                         u: None,
                         dx: Some(t.view(dx)),
                         da: Some(t.view(da)),
                         db_t: Some(t.view(db_t)),
+                        dbias: None,
                         dgate: None,
                         dlambda: None,
                         dx_mode: Mode::Overwrite,
@@ -784,8 +798,17 @@ fn one_adapter_routed_past_class_tokens_gives_the_bits_of_the_plain_op() {
             View::vector(view.buffer, view.rows() as u32 * view.width())
         });
         t.run(|recorder| {
-            let forward =
-                Forward { x: skip(x), a: t.view(a), b_t: t.view(b_t), gate, lambda, y: skip(plain), h: None };
+            let forward = Forward {
+                x: skip(x),
+                a: t.view(a),
+                b_t: t.view(b_t),
+                bias: None,
+                gate,
+                lambda,
+                dropout: None,
+                y: skip(plain),
+                h: None,
+            };
             op.forward(recorder, &forward)?;
             let forward = BankForward {
                 x: skip(x),
@@ -824,12 +847,21 @@ fn layers_in_waves_give_the_bits_of_one_call_after_the_other() {
         let arena = t.f32([1, 1, 80], &random.f32s(80));
         let (a, b_t) = (t.f32([4, 1, 6], &random.f32s(24)), t.f32([4, 1, 5], &random.f32s(20)));
         let gates = t.f32([1, 1, 4], &random.f32s(4));
+        let a16 = t.stored([4, 1, 6], Dtype::F16, &random.f32s(24));
+        let b16 = t.stored([4, 1, 5], Dtype::F16, &random.f32s(20));
+        let bias = t.stored([1, 1, 5], Dtype::F16, &random.f32s(5));
         let before = random.f32s(35);
-        let ys: Vec<_> = (0..6).map(|_| t.f32([1, 7, 5], &before)).collect();
+        let ys: Vec<_> = (0..8).map(|_| t.f32([1, 7, 5], &before)).collect();
         let arenas = [t.view(arena)];
         let (x, a, b_t, gate, lambda) =
             (t.view(x), t.view(a), t.view(b_t), Gate::Rank(t.view(gates)), Knob::Host(0.5));
-        let one = |y: usize, lambda| Forward { x, a, b_t, gate, lambda, y: t.view(ys[y]), h: None };
+        let one = |y: usize, lambda| {
+            let y = t.view(ys[y]);
+            Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y, h: None }
+        };
+        let [a16, b16, bias] = [a16, b16, bias].map(|tensor| t.view(tensor));
+        let dropout = Some(Dropout { probability: 0.3, seed: 5, ..Default::default() });
+        let halves = |y: usize| Forward { a: a16, b_t: b16, bias: Some(bias), dropout, ..one(y, lambda) };
         let many = |y: usize| BankForward {
             x,
             arenas: &arenas,
@@ -842,22 +874,59 @@ fn layers_in_waves_give_the_bits_of_one_call_after_the_other() {
         t.run(|recorder| {
             lora.forward(recorder, &one(0, lambda))?;
             bank.forward(recorder, &many(1))?;
+            lora.forward(recorder, &halves(3))?;
             let layers = [
-                Layer::One(&lora, one(3, lambda)),
-                Layer::One(&lora, one(5, off)),
-                Layer::Many(&bank, many(4)),
+                Layer::One(&lora, one(4, lambda)),
+                Layer::One(&lora, one(6, off)),
+                Layer::Many(&bank, many(5)),
+                Layer::One(&lora, halves(7)),
             ];
             forward_layers(recorder, &layers)
         })
         .unwrap();
-        for y in 0..3 {
-            assert_same_bits("y", &t.read(ys[y]), &t.read(ys[y + 3]));
+        for y in 0..4 {
+            assert_same_bits("y", &t.read(ys[y]), &t.read(ys[y + 4]));
         }
         assert_ne!(t.read(ys[0]), t.read(ys[1]));
+        assert_ne!(t.read(ys[0]), t.read(ys[3]));
         let same_y = [Layer::One(&lora, one(0, lambda)), Layer::Many(&bank, many(0))];
         let refused = t.run(|recorder| forward_layers(recorder, &same_y)).unwrap_err().to_string();
         assert!(refused.contains("overlap"), "{refused}");
     }
+}
+
+/// Rows of halves change loads and stores alone: all else has the bits that f32 rows of the same numbers give, and y and dx are
+/// theirs, rounded once.
+#[test]
+fn rows_of_halves_give_what_f32_rows_give_rounded_once() {
+    let Some(gpu) = gpu() else { return };
+    let ranks = [4, 16, 3, 33, 70, 12];
+    let mut turn = 0;
+    for wide in [Dtype::F16, Dtype::Bf16] {
+        for family in families(gpu) {
+            for widths in [[13, 17], [20, 36], [64, 64]] {
+                turn += 1;
+                let lambda = if turn % 6 == 0 { 0.0 } else { 0.75 };
+                let ids = ids(Popularity::Distinct, 7, ranks.len());
+                let case = Case::new(&ranks, ids, &lengths(7, true), widths, GATES[turn % GATES.len()]);
+                let case = Case { family, lambda, ..case.rounded(wide) };
+                let label = format!("{wide:?} {family:?} {widths:?} λ {lambda}");
+                for mode in [Mode::Overwrite, Mode::Accumulate] {
+                    let layout = LAYOUTS[turn % 2];
+                    let halves = Case { wide, ..case.clone() }.run(gpu, layout, mode);
+                    let mut singles = case.run(gpu, layout, mode);
+                    singles.y = stored(wide, &singles.y);
+                    singles.dx = stored(wide, &singles.dx);
+                    println!("{label} {mode:?}");
+                    assert_same(&halves, &singles);
+                }
+            }
+        }
+    }
+}
+
+fn stored(dtype: Dtype, values: &[f32]) -> Vec<f32> {
+    values.iter().map(|&value| twin::stored(dtype, value)).collect()
 }
 
 #[test]
@@ -899,6 +968,11 @@ fn bad_banks_and_routings_are_refused_by_name() {
     assert!(message(BankForward { arenas: &short, ..good }).contains("40 elements in arena 0"));
     assert!(message(BankForward { arenas: &[], ..good }).contains("0 arenas"));
     assert!(message(BankForward { gate: Gate::Rank(t.view(gates)), ..good }).contains("`gate`"));
+    let halves = arenas.map(|arena| arena.of(Dtype::F16));
+    let refused = message(BankForward { arenas: &halves, ..good });
+    assert!(refused.contains("`arenas` is F16 in arena 0") && refused.contains("F32"), "{refused}");
+    let half = View { shape: [2, 2, 4], ..t.view(y) }.of(Dtype::F16);
+    assert!(message(BankForward { y: half, ..good }).contains("`y`"), "x is f32, y is not");
     let fewer = bank.route(gpu, &[0], RowSample::Uniform(3)).unwrap();
     assert!(message(BankForward { routing: &fewer, ..good }).contains("of 3 rows"));
     let other = Bank::new(gpu, &BankDesc { members: &members[..1], ..desc }).unwrap();

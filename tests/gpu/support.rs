@@ -1,6 +1,7 @@
 //! One device for the suite, and tensors in every layout that an embedder might use.
 
 use gtca::Error;
+use gtca::common::pack;
 use gtca::gpu::{Dtype, Gpu, OpenOptions, Recorder, View};
 use std::sync::OnceLock;
 
@@ -42,6 +43,9 @@ pub const LAYOUTS: [Layout; 2] = [Layout::Separate, Layout::OneBuffer];
 /// The bits that outputs hold before a kernel runs: a NaN that no computation makes.
 pub const POISON: u32 = 0x7fc0_dead;
 
+/// The same between halves: a NaN as f16 and as bf16.
+pub const POISON_HALF: u16 = 0x7fda;
+
 /// Tensors of one test case.
 pub struct Tensors {
     pub gpu: &'static Gpu,
@@ -51,7 +55,7 @@ pub struct Tensors {
     own: Vec<wgpu::Buffer>,
 }
 
-/// A tensor of 32-bit elements made by [`Tensors`].
+/// A tensor made by [`Tensors`].
 #[derive(Clone, Copy, Debug)]
 pub struct Tensor {
     index: Option<usize>,
@@ -77,15 +81,33 @@ impl Tensors {
             let at = row * row_stride as usize;
             laid[at..at + width as usize].copy_from_slice(data);
         }
-        let tensor = Tensor { index: None, offset: 0, shape, row_stride, dtype };
+        self.keep(Tensor { index: None, offset: 0, shape, row_stride, dtype }, &laid)
+    }
+
+    /// Halves, two to a word; rows start at whole words, in one buffer at no multiple of four elements.
+    fn place_halves(&mut self, shape: [u32; 3], dtype: Dtype, bits: &[u16]) -> Tensor {
+        let [samples, tokens, width] = shape;
+        let row_stride = match self.layout {
+            Layout::Separate => width.next_multiple_of(2),
+            Layout::OneBuffer => width.next_multiple_of(4) + 2,
+        };
+        let mut laid = vec![POISON_HALF; (samples * tokens * row_stride) as usize];
+        for (row, data) in bits.chunks_exact((width as usize).max(1)).enumerate() {
+            laid[row * row_stride as usize..][..width as usize].copy_from_slice(data);
+        }
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&laid);
+        self.keep(Tensor { index: None, offset: 0, shape, row_stride, dtype }, &words)
+    }
+
+    fn keep(&mut self, tensor: Tensor, laid: &[u32]) -> Tensor {
         match self.layout {
             Layout::Separate => {
-                self.own.push(self.gpu.upload("tensor", &laid));
+                self.own.push(self.gpu.upload("tensor", laid));
                 Tensor { index: Some(self.own.len() - 1), ..tensor }
             }
             Layout::OneBuffer => {
                 let offset = self.used;
-                self.gpu.queue().write_buffer(&self.arena, offset, bytemuck::cast_slice(&laid));
+                self.gpu.queue().write_buffer(&self.arena, offset, bytemuck::cast_slice(laid));
                 // An odd number of elements further on, so that no tensor is vec4-aligned by luck.
                 self.used += (laid.len() as u64 | 1) * 4;
                 assert!(self.used <= self.arena.size(), "the arena is too small for this case");
@@ -98,6 +120,48 @@ impl Tensors {
     pub fn f32(&mut self, shape: [u32; 3], data: &[f32]) -> Tensor {
         assert_eq!(data.len(), shape.iter().map(|&n| n as usize).product::<usize>());
         self.place(shape, Dtype::F32, bytemuck::cast_slice(data))
+    }
+
+    /// Float data of shape `[samples, tokens, width]` in any type; halves that are NaN keep their upper bits.
+    pub fn stored(&mut self, shape: [u32; 3], dtype: Dtype, data: &[f32]) -> Tensor {
+        if dtype == Dtype::F32 {
+            return self.f32(shape, data);
+        }
+        let bits: Vec<u16> = data.iter().map(|&value| half_bits(dtype, value)).collect();
+        self.place_halves(shape, dtype, &bits)
+    }
+
+    /// An output of any float type full of poison.
+    pub fn poisoned_as(&mut self, shape: [u32; 3], dtype: Dtype) -> Tensor {
+        if dtype == Dtype::F32 {
+            return self.poisoned(shape);
+        }
+        let count = shape.iter().map(|&n| n as usize).product();
+        self.place_halves(shape, dtype, &vec![POISON_HALF; count])
+    }
+
+    /// What a tensor of any float type holds, exactly, NaN included. What lies between rows of halves must be the poison.
+    pub fn read_stored(&self, tensor: Tensor) -> Vec<f32> {
+        if tensor.dtype == Dtype::F32 {
+            return self.read(tensor);
+        }
+        let view = self.view(tensor);
+        let [samples, tokens, width] = tensor.shape.map(|n| n as usize);
+        let bytes = (samples * tokens * tensor.row_stride as usize * 2) as u64;
+        let range = view.offset..view.offset + bytes;
+        let bytes = pollster::block_on(self.gpu.read_bytes(view.buffer, range)).unwrap();
+        let bits: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
+        let mut values = Vec::with_capacity(samples * tokens * width);
+        for row in bits.chunks_exact(tensor.row_stride as usize) {
+            let (data, between) = row.split_at(width);
+            assert!(between.iter().all(|bits| *bits == POISON_HALF), "{between:x?} between rows");
+            let value = |bits: &u16| match tensor.dtype {
+                Dtype::F16 => pack::f32_from_f16(*bits),
+                _ => pack::f32_from_bf16(*bits),
+            };
+            values.extend(data.iter().map(value));
+        }
+        values
     }
 
     /// u32 data of shape `[samples, tokens, width]`.
@@ -155,6 +219,17 @@ impl Tensors {
         }
         self.gpu.queue().write_buffer(&self.arena, at, bytemuck::cast_slice(&poison));
         (self.arena.clone(), at, words as u32)
+    }
+}
+
+/// The bits of a half; of a NaN its upper bits, so that signalling ones stay such.
+fn half_bits(dtype: Dtype, value: f32) -> u16 {
+    let bits = value.to_bits();
+    match dtype {
+        Dtype::F16 if value.is_nan() => (bits >> 16 & 0x8000 | 0x7c00 | bits >> 13 & 0x3ff) as u16,
+        Dtype::F16 => pack::f16_bits(value),
+        _ if value.is_nan() => (bits >> 16) as u16,
+        _ => pack::bf16_bits(value),
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! `lora_forward_routed` takes A and B from a bank of 1 or 64 adapters, each sample its own; all have the same numbers.
 //!
-//! λ·s = 1. Bytes are the least traffic: forward x, y twice, A, B, gates; backward x, dy, dx twice, A, B, gates and
+//! λ·s = 1. `f16`: x, y and their gradients are halves, all else f32. Bytes are the least traffic: forward x, y twice, A, B,
+//! gates; backward x, dy, dx twice, A, B, gates and
 //! their gradients. h, which an implementation may store or compute again, counts for none.
 
 mod naive;
 
-use super::{assert_near, numbers, read_rows};
+use super::{assert_near, assert_near_stored, numbers, read_rows};
 use crate::{Case, Job};
-use gtca::gpu::{Gpu, Knob, Mode, View};
-use gtca::lora::twin::{self, Gated, Gates};
+use gtca::common::pack;
+use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
+use gtca::lora::twin::{self, Finish, Gated, Gates};
 use gtca::lora::{
     Backward, Bank, BankDesc, BankForward, Family, Forward, Gate, Lora, LoraDesc, Member, RowSample,
 };
@@ -23,6 +25,7 @@ const ROWS: u32 = SAMPLES * TOKENS;
 const RANKS: [u32; 4] = [4, 8, 16, 64];
 
 type Make = fn(&Gpu, u32) -> Job;
+type MakeStored = fn(&Gpu, u32, Dtype) -> Job;
 
 pub(super) fn cases() -> Vec<Case> {
     let jobs: [(&'static str, Make); 4] = [
@@ -37,18 +40,26 @@ pub(super) fn cases() -> Vec<Case> {
         shape: format!("{SAMPLES}x{TOKENS}x{WIDTH},r=16,adapters={adapters}"),
         make: Box::new(move |gpu| routed(gpu, adapters)),
     });
-    all.map(|((name, make), rank)| Case {
+    let singles = all.map(|((name, make), rank)| Case {
         name,
         shape: format!("{SAMPLES}x{TOKENS}x{WIDTH},r={rank}"),
         make: Box::new(move |gpu| make(gpu, rank)),
-    })
-    .chain(routed)
-    .collect()
+    });
+    let halves: [(&'static str, MakeStored); 2] =
+        [("lora_forward", forward_of), ("lora_backward", backward_of)];
+    let halves = halves.map(|(name, make)| Case {
+        name,
+        shape: format!("{SAMPLES}x{TOKENS}x{WIDTH},r=16,f16"),
+        make: Box::new(move |gpu| make(gpu, 16, Dtype::F16)),
+    });
+    singles.chain(halves).chain(routed).collect()
 }
 
 /// The numbers on the host.
 struct Problem {
     rank: u32,
+    /// Type of x, y and their gradients.
+    wide: Dtype,
     family: Family,
     x: Vec<f32>,
     dy: Vec<f32>,
@@ -75,21 +86,30 @@ struct Buffers {
 
 impl Problem {
     fn new(gpu: &Gpu, rank: u32) -> Self {
-        let [x, dy] = [0, 1].map(|seed| numbers(ROWS * WIDTH, seed));
+        Self::stored(gpu, rank, Dtype::F32)
+    }
+
+    fn stored(gpu: &Gpu, rank: u32, wide: Dtype) -> Self {
+        let rows = |seed| numbers(ROWS * WIDTH, seed).into_iter().map(|value| twin::stored(wide, value));
+        let [x, dy] = [0, 1].map(|seed| rows(seed).collect());
         let [a, b_t] = [2, 3].map(|seed| numbers(rank * WIDTH, seed));
-        Self { rank, family: Family::of(gpu), x, dy, a, b_t, gate: numbers(SAMPLES * rank, 4) }
+        Self { rank, wide, family: Family::of(gpu), x, dy, a, b_t, gate: numbers(SAMPLES * rank, 4) }
     }
 
     /// Uploads; h is what a forward would have stored.
     fn upload(&self, gpu: &Gpu, y: &[f32], h: &[f32]) -> Buffers {
         let zeros = |n: u32| gpu.zeros("gradient", u64::from(n) * 4);
+        let wide = |label, values: &[f32]| match self.wide {
+            Dtype::F32 => gpu.upload(label, values),
+            _ => gpu.upload(label, &values.iter().map(|&value| pack::f16_bits(value)).collect::<Vec<_>>()),
+        };
         Buffers {
-            x: gpu.upload("x", &self.x),
+            x: wide("x", &self.x),
             a: gpu.upload("a", &self.a),
             b_t: gpu.upload("b_t", &self.b_t),
             gate: gpu.upload("gate", &self.gate),
             h: gpu.upload("h", h),
-            y: gpu.upload("y", y),
+            y: wide("y", y),
             dx: zeros(ROWS * WIDTH),
             da: zeros(self.rank * WIDTH),
             db: zeros(self.rank * WIDTH),
@@ -112,14 +132,31 @@ impl Problem {
         let sample = (rows.start / TOKENS * self.rank) as usize;
         let gates = Gates::Rank(&self.gate[sample..]);
         let mut y = vec![0.0; ((rows.end - rows.start) * WIDTH) as usize];
-        twin::up(Gated { gates, ..self.gated(&h) }, b_t, 1.0, &mut y, Mode::Overwrite);
+        twin::up(Gated { gates, ..self.gated(&h) }, b_t, &Finish::default(), &mut y);
         y
+    }
+
+    /// Some rows of y or dx.
+    fn read_wide(&self, gpu: &Gpu, buffer: &wgpu::Buffer, rows: &std::ops::Range<u32>) -> Vec<f32> {
+        if self.wide == Dtype::F32 {
+            return read_rows(gpu, buffer, WIDTH, rows.clone());
+        }
+        let bytes = [rows.start, rows.end].map(|row| u64::from(row * WIDTH) * 2);
+        let bytes =
+            pollster::block_on(gpu.read_bytes(buffer, bytes[0]..bytes[1])).expect("the device answers");
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
+        words.into_iter().flat_map(pack::unpack_f16).collect()
+    }
+
+    fn assert_near_wide(&self, what: &str, got: &[f32], expected: &[f32]) {
+        let ulp = if self.wide == Dtype::F32 { 0.0 } else { 2f32.powi(-10) };
+        assert_near_stored(what, got, expected, ulp);
     }
 
     fn check_forward(&self, gpu: &Gpu, y: &wgpu::Buffer) {
         for rows in few_rows() {
             let expected = self.injected(&self.x, &self.a, &self.b_t, &rows);
-            assert_near("lora y", &read_rows(gpu, y, WIDTH, rows), &expected);
+            self.assert_near_wide("lora y", &self.read_wide(gpu, y, &rows), &expected);
         }
     }
 
@@ -127,7 +164,7 @@ impl Problem {
     fn check_backward(&self, gpu: &Gpu, buffers: &Buffers, db: &[f32]) {
         for rows in few_rows() {
             let expected = self.injected(&self.dy, &self.b_t, &self.a, &rows);
-            assert_near("lora dx", &read_rows(gpu, &buffers.dx, WIDTH, rows), &expected);
+            self.assert_near_wide("lora dx", &self.read_wide(gpu, &buffers.dx, &rows), &expected);
         }
         let (h, u) = (self.h(), twin::down(self.family, &self.dy, WIDTH as usize, &self.b_t));
         let da = read_rows(gpu, &buffers.da, WIDTH, 0..self.rank);
@@ -141,9 +178,10 @@ impl Problem {
     }
 
     fn job(&self, wide: u32, small: u32, products: u32) -> (f64, f64) {
-        let elements = wide * ROWS * WIDTH + small * (2 * self.rank * WIDTH + SAMPLES * self.rank);
+        let rows = self.wide.bytes() as f64 * f64::from(wide * ROWS * WIDTH);
+        let elements = small * (2 * self.rank * WIDTH + SAMPLES * self.rank);
         let flops = f64::from(products) * 2.0 * f64::from(ROWS * self.rank) * f64::from(WIDTH);
-        (4.0 * f64::from(elements), flops)
+        (rows + 4.0 * f64::from(elements), flops)
     }
 }
 
@@ -162,24 +200,30 @@ fn op(rank: u32) -> Lora {
     Lora::new(&desc).expect("a valid shape")
 }
 
-/// `[samples, tokens, width]`.
+/// f32 `[samples, tokens, width]`.
 fn tokens(buffer: &wgpu::Buffer, width: u32) -> View<'_> {
     View::tokens(buffer, [SAMPLES, TOKENS, width])
 }
 
 fn forward(gpu: &Gpu, rank: u32) -> Job {
-    let problem = Problem::new(gpu, rank);
+    forward_of(gpu, rank, Dtype::F32)
+}
+
+fn forward_of(gpu: &Gpu, rank: u32, wide: Dtype) -> Job {
+    let problem = Problem::stored(gpu, rank, wide);
     let buffers = Rc::new(problem.upload(gpu, &vec![0.0; problem.x.len()], &[0.0]));
     let (host, device) = (gpu.clone(), Rc::clone(&buffers));
     let (bytes, flops) = problem.job(3, 1, 2);
     let record = move |encoder: &mut wgpu::CommandEncoder| {
         let args = Forward {
-            x: tokens(&device.x, WIDTH),
+            x: tokens(&device.x, WIDTH).of(wide),
             a: View::matrix(&device.a, rank, WIDTH),
             b_t: View::matrix(&device.b_t, rank, WIDTH),
+            bias: None,
             gate: Gate::Rank(View::matrix(&device.gate, SAMPLES, rank)),
             lambda: Knob::Host(1.0),
-            y: tokens(&device.y, WIDTH),
+            dropout: None,
+            y: tokens(&device.y, WIDTH).of(wide),
             h: None,
         };
         op(rank).forward(&mut host.recorder(encoder), &args).expect("valid arguments");
@@ -219,24 +263,31 @@ fn routed(gpu: &Gpu, adapters: u32) -> Job {
 }
 
 fn backward(gpu: &Gpu, rank: u32) -> Job {
-    let problem = Problem::new(gpu, rank);
+    backward_of(gpu, rank, Dtype::F32)
+}
+
+fn backward_of(gpu: &Gpu, rank: u32, wide: Dtype) -> Job {
+    let problem = Problem::stored(gpu, rank, wide);
     let buffers = Rc::new(problem.upload(gpu, &problem.dy, &problem.h()));
     let (host, device) = (gpu.clone(), Rc::clone(&buffers));
     let (bytes, flops) = problem.job(4, 2, 4);
     let record = move |encoder: &mut wgpu::CommandEncoder| {
         let matrix = |buffer| View::matrix(buffer, rank, WIDTH);
         let args = Backward {
-            x: tokens(&device.x, WIDTH),
-            dy: tokens(&device.y, WIDTH),
+            x: tokens(&device.x, WIDTH).of(wide),
+            dy: tokens(&device.y, WIDTH).of(wide),
             a: matrix(&device.a),
             b_t: matrix(&device.b_t),
+            bias: None,
             gate: Gate::Rank(View::matrix(&device.gate, SAMPLES, rank)),
             lambda: Knob::Host(1.0),
+            dropout: None,
             h: Some(tokens(&device.h, rank)),
             u: None,
-            dx: Some(tokens(&device.dx, WIDTH)),
+            dx: Some(tokens(&device.dx, WIDTH).of(wide)),
             da: Some(matrix(&device.da)),
             db_t: Some(matrix(&device.db)),
+            dbias: None,
             dgate: Some(View::matrix(&device.dgate, SAMPLES, rank)),
             dlambda: None,
             dx_mode: Mode::Accumulate,

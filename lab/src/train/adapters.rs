@@ -132,7 +132,8 @@ impl Plain {
         let recorder = &mut self.gpu.recorder(encoder);
         let [a, b_t] = self.tensors(&self.values);
         let y = tail.view(&tail.y, self.width);
-        let args = lora::Forward { x, a, b_t, gate: Gate::None, lambda: Knob::Host(1.0), y, h: None };
+        let (gate, lambda) = (Gate::None, Knob::Host(1.0));
+        let args = lora::Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y, h: None };
         self.op.forward(recorder, &args)?;
         self.head.forward(recorder, y, tail.view(&tail.logits, self.head.classes))
     }
@@ -194,13 +195,16 @@ impl Learner for PlainLearning<'_> {
             dy,
             a,
             b_t,
+            bias: None,
             gate: Gate::None,
             lambda: Knob::Host(1.0),
+            dropout: None,
             h: None,
             u: None,
             dx: None,
             da: Some(da),
             db_t: Some(db_t),
+            dbias: None,
             dgate: None,
             dlambda: None,
             dx_mode: Mode::Overwrite,

@@ -22,7 +22,8 @@ fn main(
         return;
     }
 #repeat t 4
-    let start$t = row_start(params.x, row_at(tile, first_row + $tu * 8u));
+    let row$t = row_at(tile, first_row + $tu * 8u);
+    let start$t = row_start(params.x, row$t);
 #end
     let a_column = (lane >> 2u) * 4u;
 #repeat m RANKS/4
@@ -34,7 +35,7 @@ fn main(
         // A row's whole cache line at once.
 #repeat t 4
 #repeat q 4
-        let x$t_$q = load_x(start$t, k + $qu * 4u);
+        let x$t_$q = load_x(start$t, row$t, k + $qu * 4u);
 #end
 #end
 #repeat q 4

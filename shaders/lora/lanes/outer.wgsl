@@ -39,7 +39,7 @@ fn main(
 #end
 #repeat t 8
 #repeat c FOURS
-        let v$t_$c = load_v(subgroupBroadcast(v_start, $tu), column$c, row + $tu < tile.end);
+        let v$t_$c = load_v(subgroupBroadcast(v_start, $tu), row_at(tile, row + $tu), column$c, row + $tu < tile.end);
 #end
 #end
 #repeat j RANKS

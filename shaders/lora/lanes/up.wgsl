@@ -52,7 +52,7 @@ fn main(
 #end
 #repeat t 8
 #repeat c FOURS
-        store_y(start$t, column$c, injected(tile, old$t_$c, sums$t_$c));
+        store_y(start$t, column$c, injected(tile, old$t_$c, sums$t_$c, row_at(tile, row + $tu), column$c));
 #end
 #end
     }

@@ -40,8 +40,9 @@ fn main(
         let inside = k + four * 4u < params.inputs;
         let column = select(0u, k + four * 4u, inside);
 #repeat i 4
-        let start$i = row_start(params.x, row_at(tile, first_row + line + $iu * 8u));
-        x_tile[(line + $iu * 8u) * LINE + four] = select(vec4<f32>(), load_x(start$i, column), inside);
+        let row$i = row_at(tile, first_row + line + $iu * 8u);
+        let start$i = row_start(params.x, row$i);
+        x_tile[(line + $iu * 8u) * LINE + four] = select(vec4<f32>(), load_x(start$i, row$i, column), inside);
 #end
         for (var j = line; j < $RANKSu; j += 8u) {
             a_tile[j * LINE + four] = select(vec4<f32>(), load_a(a_row(tile, first_rank + j), column), inside);

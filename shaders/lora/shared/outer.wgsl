@@ -33,7 +33,8 @@ fn main(
         }
         workgroupBarrier();
         for (var t = 0u; t < 16u; t++) {
-            let v = load_v(row_start(params.v, row_at(tile, row + t)), column, row + t < tile.end);
+            let own = row_at(tile, row + t);
+            let v = load_v(row_start(params.v, own), own, column, row + t < tile.end);
 #repeat m RANKS/4
             let w$m = loaded[t * FOURS + $mu];
 #repeat i 4

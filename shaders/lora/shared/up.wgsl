@@ -42,10 +42,11 @@ fn main(
         return;
     }
 #repeat t 16
-    let start$t = row_start(params.y, row_at(tile, first + $tu));
-    sums[$t] = injected(tile, load_y(start$t, column), sums[$t]);
+    let row$t = row_at(tile, first + $tu);
+    let start$t = row_start(params.y, row$t);
+    let new$t = injected(tile, load_y(start$t, column), sums[$t], row$t, column);
 #end
 #repeat t 16
-    store_y(start$t, column, sums[$t]);
+    store_y(start$t, column, new$t);
 #end
 }

@@ -21,7 +21,8 @@ fn main(
         return;
     }
 #repeat t 8
-    let start$t = row_start(params.x, row_at(tile, first_row + $tu));
+    let row$t = row_at(tile, first_row + $tu);
+    let start$t = row_start(params.x, row$t);
 #repeat m RANKS/4
     var sums$t_$m = vec4<f32>();
 #end
@@ -33,7 +34,7 @@ fn main(
 #end
     for (var k = 0u; k < params.inputs; k += 4u) {
 #repeat t 8
-        let x$t = load_x(start$t, k);
+        let x$t = load_x(start$t, row$t, k);
 #end
 #repeat m RANKS/4
         // [column][rank].

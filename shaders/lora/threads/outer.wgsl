@@ -27,8 +27,8 @@ fn main(
         let row = row_at(tile, place);
         let w_start = row_start(params.w, row);
         let v_start = row_start(params.v, row);
-        let v_left = load_v(v_start, column, true);
-        let v_right = load_v(v_start, column + 4u, true);
+        let v_left = load_v(v_start, row, column, true);
+        let v_right = load_v(v_start, row, column + 4u, true);
 #repeat m RANKS/4
         let w$m = load_w(tile, w_start, first_rank + $mu * 4u, true);
 #repeat i 4

@@ -38,11 +38,11 @@ fn main(
     }
 #repeat t 8
     let start$t = row_start(params.y, row$t);
-    left$t = injected(tile, load_y(start$t, column), left$t);
-    right$t = injected(tile, load_y(start$t, column + 4u), right$t);
+    let new_left$t = injected(tile, load_y(start$t, column), left$t, row$t, column);
+    let new_right$t = injected(tile, load_y(start$t, column + 4u), right$t, row$t, column + 4u);
 #end
 #repeat t 8
-    store_y(start$t, column, left$t);
-    store_y(start$t, column + 4u, right$t);
+    store_y(start$t, column, new_left$t);
+    store_y(start$t, column + 4u, new_right$t);
 #end
 }

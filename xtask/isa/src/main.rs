@@ -106,12 +106,12 @@ fn run(radv: &Radv, options: &Options) -> Result<(), String> {
     let chosen = (kernels().into_iter())
         .filter(|kernel| kernel.name.contains(&options.filter) && !kernel.uses_subgroups());
     let variants: Vec<_> =
-        chosen.flat_map(|kernel| kernel.flags.iter().map(move |flags| (kernel, *flags))).collect();
+        chosen.flat_map(|kernel| kernel.variants().into_iter().map(move |flags| (kernel, flags))).collect();
     if variants.is_empty() {
         return Err(format!("no kernel's name contains `{}`", options.filter));
     }
     let rows: Result<Vec<_>, _> =
-        variants.into_iter().map(|(kernel, flags)| row(radv, kernel, flags, options.one_buffer)).collect();
+        variants.into_iter().map(|(kernel, flags)| row(radv, kernel, &flags, options.one_buffer)).collect();
     let report = Report { driver: radv.name.clone(), one_buffer: options.one_buffer, rows: rows? };
     print!("{report}");
     if let Some(file) = &options.json {
@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn every_variant_becomes_spirv() {
         for kernel in kernels() {
-            for flags in kernel.flags {
-                let words = spirv::words(kernel, flags, false);
+            for flags in kernel.variants() {
+                let words = spirv::words(kernel, &flags, false);
                 assert_eq!(words.map(|words| words[..2].to_vec()), Ok(vec![0x0723_0203, 0x0001_0300]));
             }
         }
