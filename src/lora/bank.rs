@@ -107,9 +107,9 @@ pub struct Bank {
 /// Arguments of [`Bank::forward`].
 #[derive(Clone, Copy, Debug)]
 pub struct BankForward<'a> {
-    /// Rows of width inputs: `[samples, tokens, inputs]`, or ragged samples as `[1, rows, inputs]`.
+    /// Rows of width inputs in f32, f16 or bf16: `[samples, tokens, inputs]`, or ragged samples as `[1, rows, inputs]`.
     pub x: View<'a>,
-    /// The adapters' numbers, `[1, 1, elements]` each.
+    /// The adapters' numbers, f32, `[1, 1, elements]` each.
     pub arenas: &'a [View<'a>],
     /// Which rows have which adapter.
     pub routing: &'a Routing,
@@ -117,7 +117,7 @@ pub struct BankForward<'a> {
     pub gate: Gate<'a>,
     /// λ, the adapter weight.
     pub lambda: Knob<'a>,
-    /// Added to in place, rows as x's; a row without an adapter keeps its bits.
+    /// Added to in place, rows as x's and of its type; a row without an adapter keeps its bits.
     pub y: View<'a>,
     /// Written: `h = x Aᵀ`, rows as x's, as wide as the largest rank; 0 beyond an adapter's rank and in rows without one.
     pub h: Option<View<'a>>,
@@ -247,8 +247,8 @@ impl Bank {
     /// [`Lora::forward`] with its adapter alone, bit for bit.
     ///
     /// # Errors
-    /// As [`Lora::forward`]; a routing for other rows or another number of adapters; arenas that are too short; rows that
-    /// do not fit one binding.
+    /// As [`Lora::forward`]; a routing for other rows or another number of adapters; arenas that are too short or not f32; rows
+    /// that do not fit one binding.
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &BankForward<'_>) -> Result<(), Error> {
         self.check_forward(recorder.gpu(), args)?;
         self.step(recorder.gpu(), args)?.forward(recorder, &args.y)

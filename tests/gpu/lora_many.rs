@@ -482,13 +482,19 @@ struct Wide {
 
 #[track_caller]
 fn assert_same(a: &Results, b: &Results) {
-    assert_same_bits("y", &a.y, &b.y);
-    assert_same_bits("h", &a.h, &b.h);
-    assert_same_bits("dx", &a.dx, &b.dx);
-    assert_same_bits("da", &a.da.concat(), &b.da.concat());
-    assert_same_bits("db_t", &a.db_t.concat(), &b.db_t.concat());
-    assert_same_bits("dgate", &a.dgate, &b.dgate);
-    assert_same_bits("dlambda", &a.dlambda, &b.dlambda);
+    assert_same_in("", a, b);
+}
+
+#[track_caller]
+fn assert_same_in(label: &str, a: &Results, b: &Results) {
+    let check = |name: &str, a: &[f32], b: &[f32]| assert_same_bits(&format!("{name} {label}"), a, b);
+    check("y", &a.y, &b.y);
+    check("h", &a.h, &b.h);
+    check("dx", &a.dx, &b.dx);
+    check("da", &a.da.concat(), &b.da.concat());
+    check("db_t", &a.db_t.concat(), &b.db_t.concat());
+    check("dgate", &a.dgate, &b.dgate);
+    check("dlambda", &a.dlambda, &b.dlambda);
 }
 
 /// Ids of `samples` samples, the last but one without an adapter.
@@ -917,8 +923,7 @@ fn rows_of_halves_give_what_f32_rows_give_rounded_once() {
                     let mut singles = case.run(gpu, layout, mode);
                     singles.y = stored(wide, &singles.y);
                     singles.dx = stored(wide, &singles.dx);
-                    println!("{label} {mode:?}");
-                    assert_same(&halves, &singles);
+                    assert_same_in(&format!("{label} {mode:?}"), &halves, &singles);
                 }
             }
         }
