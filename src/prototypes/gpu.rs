@@ -3,7 +3,7 @@
 use super::{Attend, Backward, OP, Prototypes};
 use crate::Error;
 use crate::gpu::reduce::{Chunks, sum_chunks};
-use crate::gpu::{Binding, Bound, Dispatch, Dtype, Kernel, Mode, Recorder, Room, Rows, View};
+use crate::gpu::{Binding, Bound, Dispatch, Dtype, Kernel, MAX_ITERATIONS, Mode, Recorder, Room, Rows, View};
 use bytemuck::{Pod, Zeroable};
 
 static ATTEND: Kernel = Kernel {
@@ -171,6 +171,20 @@ pub(super) fn backward(
     let Prototypes { region, regions, each, width, .. } = *prototypes;
     let table = u64::from(prototypes.rows()) * u64::from(width);
     let chunks = Chunks::new(args.query.rows(), table);
+    let too_many = |rule: String| Error::argument(OP, "query", args.query.rows(), rule, "split the batch");
+    let limit = recorder.gpu().limits().max_storage_buffer_binding_size;
+    if chunks.bytes(table) > limit || u64::from(chunks.count) >= MAX_ITERATIONS {
+        let rule = format!(
+            "sums of {} samples at a time must number below {MAX_ITERATIONS} and fit one binding of {limit} bytes",
+            chunks.rows
+        );
+        return Err(too_many(rule));
+    }
+    let views = [args.query, args.dcontext, args.dquery];
+    let room = Room { row_bytes: u64::from(each) * 8, limit: MAX_TERM_BYTES };
+    let runs = recorder.gpu().row_chunks_within(OP, &views, chunks.rows, room).map_err(|_| {
+        too_many(format!("all samples, or {} at a time, must fit one binding of {limit} bytes", chunks.rows))
+    })?;
     let scratch = recorder.zeroed_scratch(OP, chunks.bytes(table))?;
     let partials = scratch.matrix(chunks.count, table as u32);
     let uncounted = recorder.scratch(OP, 4)?;
@@ -178,9 +192,7 @@ pub(super) fn backward(
         Mode::Overwrite => &["BACKWARD"],
         Mode::Accumulate => &["BACKWARD", "ACCUMULATE"],
     };
-    let views = [args.query, args.dcontext, args.dquery];
-    let room = Room { row_bytes: u64::from(each) * 8, limit: MAX_TERM_BYTES };
-    for range in recorder.gpu().row_chunks_within(OP, &views, chunks.rows, room)? {
+    for range in runs {
         let samples = range.end - range.start;
         let [query, dcontext, dquery] = views.map(|view| view.bind_rows(&range, alignment));
         let terms = recorder.scratch(OP, u64::from(samples) * room.row_bytes)?;

@@ -50,7 +50,8 @@ pub struct Prototypes {
     regions: u32,
     each: u32,
     width: u32,
-    /// Factor of the scores, 1/√width from the start.
+    /// Factor of the scores, 1/√width from the start. Scores are f32: where `scale · query·P` leaves its range (a finite
+    /// scale does not exclude that), the sample's context and its gradients are undefined.
     pub scale: f32,
 }
 
@@ -161,7 +162,19 @@ impl Prototypes {
     /// until the partial sums fit 64 MiB), in order.
     ///
     /// # Errors
-    /// As [`Prototypes::attend`].
+    /// As [`Prototypes::attend`]; also a batch whose partial sums, or one of whose chunks, no binding of the device holds.
+    ///
+    /// ```no_run
+    /// # use gtca::{gpu::{Mode, Recorder, View}, prototypes::{Backward, Prototypes}};
+    /// # fn f<'a>(
+    /// #     recorder: &mut Recorder<'_>, ecoregions: &Prototypes, [query, records, prototypes]: [View<'a>; 3],
+    /// #     [dcontext, dquery, dprototypes]: [View<'a>; 3],
+    /// # ) -> Result<(), gtca::Error> {
+    /// let mode = Mode::Overwrite;
+    /// let args = Backward { query, records, prototypes, dcontext, dquery, dprototypes, mode };
+    /// ecoregions.backward(recorder, &args)
+    /// # }
+    /// ```
     pub fn backward(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
         self.check(&args.query, &args.records, &args.prototypes)?;
         let samples = args.query.rows();

@@ -260,25 +260,32 @@ fn initial_prototypes_are_reproducible_and_of_length_one_on_average() {
     assert!((rows.iter().sum::<f32>() / rows.len() as f32 - 1.0).abs() < 0.05);
 }
 
-#[test]
-fn scratch_that_no_buffer_holds_is_refused() {
-    let Some(gpu) = gpu() else { return };
-    // One chunk of all samples, whose weights and slopes take 300 MB.
-    let (samples, prototypes) = (150_000, Prototypes::new(Field::Tile, 65_535, 256, 1).unwrap());
-    let buffer = |words: u32| gpu.zeros("tensor", 4 * u64::from(words));
-    let [query, dcontext, dquery] = [0; 3].map(|_| buffer(samples));
-    let [table, dtable] = [0; 2].map(|_| buffer(prototypes.rows()));
-    let records = buffer(samples * RECORD_WORDS);
-    let of_samples = |buffer| View::matrix(buffer, samples, 1);
+/// How `backward` refuses so many samples over a table of 2²⁴ numbers.
+fn refusal(gpu: &Gpu, samples: u32, each: u32, width: u32) -> String {
+    let prototypes = Prototypes::new(Field::Tile, (1 << 24) / (each * width) - 1, each, width).unwrap();
+    let buffer = |rows: u32, width: u32| gpu.zeros("tensor", 4 * u64::from(rows) * u64::from(width));
+    let [read, dquery] = [0; 2].map(|_| buffer(samples, width));
+    let [table, dtable] = [0; 2].map(|_| buffer(prototypes.rows(), width));
+    let records = buffer(samples, RECORD_WORDS);
     let args = Backward {
-        query: of_samples(&query),
+        query: View::matrix(&read, samples, width),
         records: View::matrix(&records, RECORD_WORDS, samples).of(Dtype::U32),
-        prototypes: View::matrix(&table, prototypes.rows(), 1),
-        dcontext: of_samples(&dcontext),
-        dquery: of_samples(&dquery),
-        dprototypes: View::matrix(&dtable, prototypes.rows(), 1),
+        prototypes: View::matrix(&table, prototypes.rows(), width),
+        dcontext: View::matrix(&read, samples, width),
+        dquery: View::matrix(&dquery, samples, width),
+        dprototypes: View::matrix(&dtable, prototypes.rows(), width),
         mode: Mode::Overwrite,
     };
-    let refusal = gpu.scratch_bytes(|recorder| prototypes.backward(recorder, &args)).unwrap_err().to_string();
-    assert!(refusal.contains("`scratch`") && refusal.contains("split the batch"), "{refusal}");
+    gpu.scratch_bytes(|recorder| prototypes.backward(recorder, &args)).unwrap_err().to_string()
+}
+
+#[test]
+fn batches_that_no_binding_holds_beside_a_large_table_are_refused_by_name() {
+    let Some(gpu) = gpu() else { return };
+    // Five chunks, whose partial sums take 64 MiB each.
+    let many = refusal(gpu, 150_000, 256, 1);
+    assert!(many.contains("`query` is 150000") && many.contains("split the batch"), "{many}");
+    // One chunk of all samples, whose queries take 160 MB.
+    let wide = refusal(gpu, 10_000, 256, 4096);
+    assert!(wide.contains("`query` is 10000") && wide.contains("split the batch"), "{wide}");
 }
