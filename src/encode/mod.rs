@@ -247,6 +247,16 @@ impl Encoder {
                 let rule = format!("{columns} columns are read");
                 Err(Error::argument(OP, "given", format!("{} wide", given.width()), rule, "widen the view"))
             }
+            Some(given) if given.width() > 8 => {
+                let rule = "it has at most eight columns";
+                Err(Error::argument(
+                    OP,
+                    "given",
+                    format!("{} wide", given.width()),
+                    rule,
+                    "give a view of those read",
+                ))
+            }
             Some(given) => {
                 given.check_rows(OP, "given", Dtype::F32, rows, given.width())?;
                 Ok(Some(("given", given, Access::Read)))

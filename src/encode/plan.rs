@@ -17,6 +17,7 @@ use super::waves::{Kind, Unit, Waves};
 use super::{Convention, OP};
 use crate::Error;
 use crate::records::{Field, Fields};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// What stands where a plan has no number.
@@ -371,6 +372,10 @@ impl Plan {
         for block in blocks {
             let scheme = block.scheme();
             scheme.check()?;
+            if scheme.name().is_empty() {
+                let rule = "a block's columns are named after it";
+                return Err(Error::argument(OP, "name", "empty", rule, "name the block"));
+            }
             if let Some((argument, value, rule)) = scheme.waves().and_then(|waves| waves.problem()) {
                 return Err(Error::argument(OP, argument, value, rule, "change the waves"));
             }
@@ -436,10 +441,14 @@ impl Plan {
         self.width
     }
 
-    /// The name of every column.
+    /// The name of every column: `block.feature`. Later blocks of one name are numbered from 2: `season`, `season2`.
     pub fn columns(&self) -> Vec<String> {
+        let mut taken = BTreeSet::new();
         let of_block = |layout: &Layout| {
-            let (scheme, name) = (layout.block.scheme(), layout.block.name());
+            let (scheme, stem) = (layout.block.scheme(), layout.block.name());
+            let numbered = (2..).map(|k| format!("{stem}{k}"));
+            let mut names = std::iter::once(stem.to_owned()).chain(numbered);
+            let name = names.find(|name| taken.insert(name.clone())).unwrap_or_default();
             let known = layout.validity.map(|_| "known".to_owned());
             let names = scheme.features().into_iter().chain(known);
             names.map(|column| format!("{name}.{column}")).collect::<Vec<_>>()
@@ -672,9 +681,40 @@ mod tests {
     }
 
     #[test]
+    fn blocks_of_one_name_have_columns_of_their_own() {
+        let table =
+            |name| Block::Table { name, source: Source::Hour, first: 0, rows: 1, width: 1, validity: false };
+        let names = Plan::new(&["t", "t2", "t", "u", "t"].map(table)).unwrap().columns();
+        assert_eq!(names, ["t.0", "t2.0", "t3.0", "u.0", "t4.0"]);
+        let twice = Plan::new(&[Block::Season, Block::Season]).unwrap().columns();
+        assert_eq!((twice[0].as_str(), twice[17].as_str()), ("season.sin1", "season2.sin1"));
+    }
+
+    #[test]
+    fn lists_that_no_plan_could_hold_are_refused_before_they_are_made() {
+        let message = |block: Block| Plan::new(&[block]).unwrap_err().to_string();
+        let dfs = |count| {
+            let radii = Radii { count, min: 1e-6, max: 1.0 };
+            Block::Spatial { encoding: Spatial::Dfs, radii, validity: false }
+        };
+        assert_eq!(Plan::new(&[dfs(121)]).unwrap().width(), 59_048);
+        assert!(message(dfs(122)).contains("`count` is 122"));
+        let positional = |sigma, count| {
+            let features = Fourier::Positional { sigma, count };
+            Block::Fourier { features, of: [Source::LonDeg, Source::LatDeg], validity: false }
+        };
+        assert!(message(positional(1.0, u32::MAX)).contains("`count` is 4294967295"));
+        assert!(message(positional(1.0, 0)).contains("`count` is 0"));
+        assert!(message(positional(-1.0, 2)).contains("`sigma` is -1"));
+    }
+
+    #[test]
     fn bad_blocks_are_refused_by_name() {
         let message = |blocks: &[Block]| Plan::new(blocks).unwrap_err().to_string();
         assert!(message(&[]).contains("`blocks`"));
+        let unnamed = Waves::new().linear(Source::Hour, 1.0, 0.0);
+        let unnamed = Block::Waves { name: "", waves: unnamed, validity: false };
+        assert!(message(&[unnamed]).contains("`name` is empty"));
         assert!(message(&[Block::Place { degree: 41 }]).contains("`degree` is 41"));
         assert!(message(&[Block::Id { field: Field::Tile, rows: 0, width: 8 }]).contains("`rows` is 0"));
         assert!(message(&[Block::Id { field: Field::Tile, rows: 1, width: 0 }]).contains("`width` is 0"));

@@ -1,6 +1,7 @@
 //! What a scheme is: one file of `schemes/`, one row of the table in [`super::plan`], and either waves or a WGSL function
 //! of the same name.
 
+use super::OP;
 use super::source::Source;
 use super::waves::{Order, Wave, Waves};
 use crate::Error;
@@ -161,6 +162,15 @@ pub(super) trait Scheme {
 
 /// `OPCODE_WAVES` in `shaders/encode/block.wgsl`.
 pub(super) const OPCODE_WAVES: u32 = 2;
+
+/// Refuses a width that is no positive multiple of so many columns, or too large for the loops of kernels.
+pub(super) fn check_width(width: u32, multiple: u32) -> Result<(), Error> {
+    if (1..=16_384).contains(&width) && width.is_multiple_of(multiple) {
+        return Ok(());
+    }
+    let rule = format!("it must be a positive multiple of {multiple}, at most 16,384");
+    Err(Error::argument(OP, "width", width, rule, "take another width"))
+}
 
 /// An angular frequency in turns.
 pub(super) fn per_turn(radians: f64) -> f64 {

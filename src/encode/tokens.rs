@@ -73,7 +73,8 @@ impl TokenGrid {
 
     fn check(&self) -> Result<(), Error> {
         let limit = 1 << 19;
-        for (name, axis) in ["frame", "row", "column", "channel"].into_iter().zip(self.axes()) {
+        // Counts of an axis are strides of those before it: the innermost tells what is wrong.
+        for (axis, name) in self.axes().into_iter().zip(["frame", "row", "column", "channel"]).rev() {
             if !(1..=limit).contains(&axis.count) || !(1..=1 << 30).contains(&axis.stride) {
                 let value = format!("{} steps of {} tokens", axis.count, axis.stride);
                 let rule = "an axis has 1 to 2^19 steps of at least one token";

@@ -93,7 +93,8 @@ impl fmt::Display for MgrsSquare {
 impl FromStr for MgrsSquare {
     type Err = Error;
 
-    /// Reads `32TMT` or, as Sentinel-2 writes it, `T32TMT`.
+    /// Reads `32TMT` or, as Sentinel-2 writes it, `T32TMT`. Zones 32X, 34X and 36X do not exist and are refused. Rows
+    /// are checked against the band, give or take one; columns are not against the zone, which narrows towards the poles.
     fn from_str(name: &str) -> Result<Self, Error> {
         let rule = "a square is a zone, a band, a column and a row that exist, as in 32TMT";
         let refused = || Error::argument("mgrs", "square", name, rule, "check the name");
@@ -107,6 +108,10 @@ impl FromStr for MgrsSquare {
         let zone = zone.filter(|zone| (1..=60).contains(zone)).ok_or_else(refused)?;
         let place = |among: &[u8], letter: u8| among.iter().position(|other| *other == letter);
         let band = place(BANDS, letters[0]).ok_or_else(refused)?;
+        // Svalbard's wide zones leave none between them.
+        if letters[0] == b'X' && [32, 34, 36].contains(&zone) {
+            return Err(refused());
+        }
         let column = place(COLUMNS[(zone as usize - 1) % 3], letters[1]).ok_or_else(refused)?;
         let row = place(ROWS, letters[2]).ok_or_else(refused)?;
         // The rows of a band, one more at either side: away from the central meridian parallels bend polewards.

@@ -1,9 +1,8 @@
 //! Clay v1.5: eight scalar channels, position encodings with GSD, wavelengths.
 
 use super::Published;
-use super::prithvi::check_width;
 use crate::Error;
-use crate::encode::scheme::Scheme;
+use crate::encode::scheme::{Scheme, check_width};
 use crate::encode::{OP, Order, Source, Wave, Waves};
 use std::f64::consts::TAU;
 

@@ -6,6 +6,9 @@ use crate::encode::{OP, Source, schemes::Published};
 use crate::{Error, encode::schemes::torchspatial::columns};
 use std::f64::consts::{PI, TAU};
 
+/// Most frequencies of [`Fourier::Positional`], four columns each.
+const MAX_COUNT: u32 = 8192;
+
 /// Fourier features of two numbers (x, y).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -19,7 +22,7 @@ pub enum Fourier {
     Positional {
         /// σ.
         sigma: f64,
-        /// m.
+        /// m, at most 8,192.
         count: u32,
     },
     /// `√(2/F) cos((x/X, y/Y)·Ω + b)` with F directions Ω and shifts b in radians, as TorchSpatial does.
@@ -73,8 +76,11 @@ fn check(fourier: &Fourier) -> Result<(), Error> {
         {
             bad("directions", "not finite".into(), "directions are numbers")
         }
-        Fourier::Positional { sigma, count } if *count == 0 || !sigma.is_finite() || *sigma <= 0.0 => {
-            bad("sigma", format!("{sigma}, {count} times"), "σ is above 0, and so is the count")
+        Fourier::Positional { count, .. } if !(1..=MAX_COUNT).contains(count) => {
+            bad("count", count.to_string(), "there are 1 to 8,192 frequencies")
+        }
+        Fourier::Positional { sigma, .. } if !sigma.is_finite() || *sigma <= 0.0 => {
+            bad("sigma", sigma.to_string(), "σ is above 0")
         }
         Fourier::Shifted { divisors, .. } if divisors.iter().any(|value| !value.is_normal()) => {
             bad("divisors", format!("{divisors:?}"), "divisors are numbers other than 0")

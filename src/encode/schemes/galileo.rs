@@ -1,7 +1,7 @@
 //! Galileo, and what Presto shares with it.
 
 use crate::Error;
-use crate::encode::scheme::per_turn;
+use crate::encode::scheme::{check_width, per_turn};
 use crate::encode::{Block, OP, Order, Plan, Source, Wave, Waves};
 
 /// Parts of Galileo's encodings (github.com/nasaharvest/galileo at 0f0b5b95).
@@ -81,15 +81,6 @@ impl Galileo {
             }
         }
     }
-}
-
-/// Refuses a width that is no positive multiple of so many columns, or too large.
-pub(super) fn check_width(width: u32, of: u32) -> Result<(), Error> {
-    if (1..=16_384).contains(&width) && width.is_multiple_of(of) {
-        return Ok(());
-    }
-    let rule = format!("it must be a multiple of {of}, at most 16,384");
-    Err(Error::argument(OP, "width", width, rule, "change the block"))
 }
 
 /// Half sines, half cosines of 2πm/12, all alike.

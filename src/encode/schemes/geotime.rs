@@ -77,7 +77,7 @@ fn waves(phases: &[GeoTime]) -> Result<Waves, Error> {
         return bad("a phase of nothing".into(), "a phase turns with some number");
     };
     if phases.iter().any(|phase| !phase.place.iter().all(|turns| turns.abs() < 128.0)) {
-        return bad("128 turns or more".into(), "a place turns fewer than 128 times");
+        return bad("a place of 128 turns or more, or of NaN".into(), "a place turns fewer than 128 times");
     }
     if phases.iter().any(|phase| [phase.season, phase.day].iter().any(|k| k.unsigned_abs() >= 1024)) {
         return bad("a harmonic of 1,024 or more".into(), "seasons and days turn fewer than 1,024 times");

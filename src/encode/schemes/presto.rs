@@ -1,8 +1,8 @@
 //! Presto.
 
-use super::galileo::{check_width, month_table, unit_vector};
+use super::galileo::{month_table, unit_vector};
 use crate::Error;
-use crate::encode::scheme::interleaved;
+use crate::encode::scheme::{check_width, interleaved};
 use crate::encode::{Source, Waves};
 
 /// Parts of Presto's encodings (github.com/nasaharvest/presto at 13173d02).

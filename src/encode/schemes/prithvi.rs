@@ -2,7 +2,7 @@
 
 use super::Published;
 use crate::Error;
-use crate::encode::scheme::{Scale, Scheme};
+use crate::encode::scheme::{Scale, Scheme, check_width};
 use crate::encode::waves::{Order, Wave, Waves};
 use crate::encode::{OP, Source};
 use std::f64::consts::TAU;
@@ -42,15 +42,6 @@ pub(in crate::encode) fn sinusoid(width: u32, of: Source, base: f64, amplitude: 
     let n = width / 2;
     let frequency = |i: u32| base.powf(-f64::from(i) / f64::from(n)) / TAU;
     Waves::new().ladder(Order::Split, amplitude, (0..n).map(|i| Wave::new(of, frequency(i))))
-}
-
-/// Refuses a width that is not a positive multiple.
-pub(in crate::encode) fn check_width(width: u32, multiple: u32) -> Result<(), Error> {
-    if width > 0 && width.is_multiple_of(multiple) && width <= 1 << 15 {
-        return Ok(());
-    }
-    let rule = format!("this encoding has a multiple of {multiple} columns, 32,768 at most");
-    Err(Error::argument(OP, "width", width, rule, "round it up and slice"))
 }
 
 pub(in crate::encode) fn scheme(prithvi: Prithvi, validity: bool) -> Box<dyn Scheme> {

@@ -1,9 +1,9 @@
 //! TerraMind's coordinate tokens, and its fixed positions of tokens.
 
-use super::prithvi::{check_width, sinusoid};
+use super::prithvi::sinusoid;
 use super::{Published, Table};
 use crate::encode::Source;
-use crate::encode::scheme::Scheme;
+use crate::encode::scheme::{Scheme, check_width};
 
 /// One of the two coordinate tokens of TerraMind (github.com/IBM/terratorch at 85467a9f): a learned row for each quarter
 /// of a degree, rounded half to even.

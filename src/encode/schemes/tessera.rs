@@ -1,8 +1,7 @@
 //! Tessera.
 
-use super::galileo::check_width;
 use crate::Error;
-use crate::encode::scheme::interleaved;
+use crate::encode::scheme::{check_width, interleaved};
 use crate::encode::{Source, Waves};
 
 /// Tessera's encodings (github.com/ucam-eo/tessera at ef4f0ace).

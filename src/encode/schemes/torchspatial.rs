@@ -6,6 +6,9 @@ use crate::encode::{OP, Source};
 use crate::{Error, encode::schemes::Published};
 use std::f64::consts::TAU;
 
+/// Most frequencies of [`Spatial::Dfs`], 59,048 columns: one more is past what a plan holds.
+const MAX_DFS: u32 = 121;
+
 /// Frequencies of a location encoder: `f_k = 1 / (r_min · (r_max / r_min)^(k / (F − 1)))`, k = 0..F.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Radii {
@@ -69,7 +72,7 @@ pub enum Spatial {
     /// As [`Spatial::SphereMPlus`] with the frequencies of Sphere2Vec's own repository, which keep both radii.
     SphereMPlusOfSphere2Vec,
     /// `[sin X° | cos X°] ⊗ [sin Y° | cos Y°]`, lon-major, then per f `sin Y°, cos Y°, sin X°, cos X°`. 4F² + 4F columns.
-    /// f as for [`Spatial::SphereMPlus`].
+    /// f as for [`Spatial::SphereMPlus`]; F at most 121.
     Dfs,
     /// `cos β cos λ, cos β sin λ, sin β`. Continuous everywhere.
     Xyz,
@@ -185,5 +188,12 @@ pub(in crate::encode) fn scheme(encoding: Spatial, radii: Radii, validity: bool)
         Spatial::Nerf => "nerf",
         Spatial::Wrap => "wrap",
     };
-    Published::checked(name, validity, radii.check().map(|()| waves(encoding, &radii)))
+    let check = radii.check().and_then(|()| match encoding {
+        Spatial::Dfs if radii.count > MAX_DFS => {
+            let rule = format!("dfs has 4F² + 4F columns, so that F is at most {MAX_DFS}");
+            Err(Error::argument(OP, "count", radii.count, rule, "take fewer frequencies, or sphere_m_plus"))
+        }
+        _ => Ok(()),
+    });
+    Published::checked(name, validity, check.map(|()| waves(encoding, &radii)))
 }

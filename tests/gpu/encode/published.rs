@@ -1,7 +1,7 @@
 //! Published schemes: the twin, what is missing, and what is refused. Upstream's numbers are in `tests/golden.rs`.
 
 use super::*;
-use gtca::encode::{AddToTokens, Galileo, Presto, Tessera, TokenGrid, twin};
+use gtca::encode::{AddToTokens, Galileo, Presto, Prithvi, Scale, Tessera, TokenGrid, twin};
 
 fn blocks() -> [Block; 8] {
     [
@@ -62,5 +62,8 @@ fn impossible_widths_are_refused_by_name() {
     let patch_px = f64::NAN;
     assert!(refused(Block::Galileo(Galileo::Space { width: 8, patch_px })).contains("`patch_px`"));
     assert!(refused(Block::Presto(Presto::Position { width: 7 })).contains("`width` is 7"));
+    let scale = Scale::Fixed(1.0);
+    let prithvi = Block::Prithvi { encoding: Prithvi::Location { width: 20_000, scale }, validity: false };
+    assert!(refused(prithvi).contains("16,384"));
     assert!(refused(Block::Tessera(Tessera::DayOfYear { width: 20_000 })).contains("16,384"));
 }

@@ -257,6 +257,14 @@ fn what_no_token_can_have_is_refused_by_name() {
     assert!(refusal(&learns_nothing, good).contains("`darena`"));
     let narrow = TokensBackward { dtokens: t.view(dtokens).columns(0, 2), ..good };
     assert!(refusal(&plan, narrow).contains("`dtokens`"));
+    for (rows, columns, name) in [(0, 3, "`row`"), (3, 0, "`column`")] {
+        let empty = TokensBackward { grid: TokenGrid::image(rows, columns), ..good };
+        let message = refusal(&plan, empty);
+        assert!(message.contains(name), "{message}");
+    }
+    let wide = TokensBackward { given: Some(t.view(dtokens).columns(0, 9)), ..good };
+    let message = refusal(&plan, wide);
+    assert!(message.contains("`given` is 9 wide"), "{message}");
     let bad_grid = TokenGrid { frames_a_record: 3, ..grid };
     assert!(refusal(&plan, TokensBackward { grid: bad_grid, ..good }).contains("`frames_a_record`"));
     assert!(refusal(&plan, TokensBackward { darena: t.view(arena), ..good }).contains("overlap"));
