@@ -10,6 +10,7 @@
 
 #import common/view
 #import encode/chunk
+#import encode/reading
 #import encode/rows
 #import encode/schemes/frequencies
 
@@ -23,19 +24,6 @@
 
 // 2π/365.
 const RADIANS_PER_DAY = 0.017214207;
-
-fn plan_word(at: u32) -> u32 {
-    return plan[at];
-}
-
-fn learned(at: u32) -> f32 {
-    return arena[params.arena_start + at];
-}
-
-// No feature is written here.
-fn put(at: u32, value: f32) {}
-
-fn put_absent(block: Block, at: u32) {}
 
 @compute @workgroup_size(64)
 fn main(

@@ -10,6 +10,7 @@
 // Loops: as the plan says. Twin: `Waves::add_slopes` in src/encode/waves.rs.
 
 #import common/view
+#import encode/reading
 #import encode/rows
 #import encode/waves
 
@@ -22,19 +23,7 @@
 @group(0) @binding(6) var<storage, read_write> slopes: array<f32>;
 
 const TAU = 6.2831853;
-
-fn plan_word(at: u32) -> u32 {
-    return plan[at];
-}
-
-fn learned(at: u32) -> f32 {
-    return arena[params.arena_start + at];
-}
-
-// No feature is written here.
-fn put(at: u32, value: f32) {}
-
-fn put_absent(block: Block, at: u32) {}
+const QUARTER_TURN = 0x40000000u;
 
 fn add_slope(number: u32, row: u32, slope: f32) {
     if number != NONE {
@@ -95,27 +84,6 @@ fn add_ladder(at: u32, ladder: u32, row: u32, live: bool, by_column: bool, scale
     add_slope(plan_word(ladder + 2u), row, TAU * amplitude * sums.y);
 }
 
-// A sine of a column, and the cosine beside it.
-struct Swing {
-    known: bool,
-    wave: vec2<f32>,
-    next: u32, // where the words after it start
-}
-
-fn column_swing(phase: u32, row: u32) -> Swing {
-    let terms = plan_word(phase);
-    var turns = plan_word(phase + 1u);
-    var known = true;
-    var at = phase + 2u;
-    for (var j = 0u; j < terms; j++) {
-        let number = number_of(plan_word(at), row);
-        turns += wave_turns(number.value, plan_words64(at + 1u));
-        known = known && number.known;
-        at += 3u;
-    }
-    return Swing(known, sincos_turns(turns), at);
-}
-
 fn add_phase(phase: u32, row: u32, slope: f32) {
     for (var j = 0u; j < plan_word(phase); j++) {
         let term = phase + 2u + 3u * j;
@@ -135,16 +103,19 @@ fn add_column(at: u32, column: u32, row: u32, live: bool, by_column: bool, scale
         }
         return phase + 5u;
     }
-    let first = column_swing(phase, row);
-    var second = Swing(true, vec2<f32>(1.0, 0.0), first.next);
+    let first = column_phase(phase, row);
+    // A sine of 1 where there is no second.
+    var second = Phase(true, QUARTER_TURN, first.next);
     if sines == 2u {
-        second = column_swing(first.next, row);
+        second = column_phase(first.next, row);
     }
     if select(live, first.known && second.known, by_column) {
         let factor = TAU * amplitude * gradient;
-        add_phase(phase, row, factor * first.wave.y * second.wave.x);
+        let a = sincos_turns(first.turns);
+        let b = sincos_turns(second.turns);
+        add_phase(phase, row, factor * a.y * b.x);
         if sines == 2u {
-            add_phase(first.next, row, factor * first.wave.x * second.wave.y);
+            add_phase(first.next, row, factor * a.x * b.y);
         }
     }
     return second.next;

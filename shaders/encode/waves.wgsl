@@ -11,7 +11,6 @@
 // ZERO_BY_COLUMN the columns that read it.
 // One invocation = one record (or token) and the whole block. Blocks that are all ladders go to encode/ladders.
 // Twin: `Waves::encode` in src/encode/waves.rs.
-
 //
 // The importing kernel declares numbers: array<vec2<u32>>, as encode/numbers writes them.
 
@@ -69,13 +68,14 @@ fn put_ladder(at: u32, ladder: u32, row: u32, live: bool, by_column: bool, scale
     }
 }
 
-struct Sine {
+struct Phase {
     known: bool,
-    value: f32,
+    turns: u32,
     next: u32, // where the words after it start
 }
 
-fn column_sine(phase: u32, row: u32) -> Sine {
+// The phase of a column's sine.
+fn column_phase(phase: u32, row: u32) -> Phase {
     let terms = plan_word(phase);
     var turns = plan_word(phase + 1u);
     var known = true;
@@ -86,7 +86,7 @@ fn column_sine(phase: u32, row: u32) -> Sine {
         known = known && number.known;
         at += 3u;
     }
-    return Sine(known, sincos_turns(turns).x, at);
+    return Phase(known, turns, at);
 }
 
 // Puts a column; gives where the next one's words start.
@@ -103,10 +103,10 @@ fn put_column(at: u32, column: u32, row: u32, live: bool, by_column: bool, scale
         next += 5u;
     }
     for (var j = 0u; j < sines; j++) {
-        let sine = column_sine(next, row);
-        value = value * sine.value;
-        known = known && sine.known;
-        next = sine.next;
+        let phase = column_phase(next, row);
+        value = value * sincos_turns(phase.turns).x;
+        known = known && phase.known;
+        next = phase.next;
     }
     put(at + plan_word(column), select(0.0, value, select(live, known, by_column)));
     return next;

@@ -54,6 +54,20 @@ struct GradientParams {
 }
 
 /// Arguments of [`Encoder::backward`].
+///
+/// ```no_run
+/// use gtca::encode::{Backward, Encoder};
+/// use gtca::gpu::{Mode, Recorder, View};
+/// # fn f(
+/// #     encoder: &Encoder,
+/// #     recorder: &mut Recorder<'_>,
+/// #     [records, arena, de, darena]: [View<'_>; 4],
+/// # ) -> Result<(), gtca::Error> {
+/// let args = Backward { records, arena, given: None, de, darena, mode: Mode::Overwrite };
+/// encoder.backward(recorder, &args)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Backward<'a> {
     /// As in the forward.

@@ -6,6 +6,14 @@ use crate::gpu::{Access, Dtype, Recorder, View, check_overlap};
 use bytemuck::{Pod, Zeroable};
 
 /// One axis of a token grid.
+///
+/// ```
+/// use gtca::encode::{Axis, TokenGrid};
+/// // Three channel groups of a 14 × 14 image, one after the other.
+/// let grid = TokenGrid { channel: Axis { count: 3, stride: 14 * 14 }, ..TokenGrid::image(14, 14) };
+/// assert_eq!(grid.row, Axis { count: 14, stride: 14 });
+/// assert_eq!(grid.frame.count, Axis::default().count);
+/// ```
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Axis {

@@ -53,6 +53,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "encode/four_places",
     "encode/halves",
     "encode/position",
+    "encode/reading",
     "encode/rows",
     "encode/scheme",
     "encode/source",

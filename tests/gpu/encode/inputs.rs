@@ -521,7 +521,7 @@ fn impossible_fields_have_no_gradient() {
 }
 
 #[test]
-fn a_plan_in_which_nothing_moves_is_refused() {
+fn input_gradients_refuse_plans_of_tokens_or_in_which_nothing_moves_and_outputs_that_misfit() {
     let Some(gpu) = gpu() else { return };
     let id = Plan::new(&[Block::Id { field: Field::Tile, rows: 3, width: 4 }]).unwrap();
     let batch = Batch::of(id, &records(2, 1));
