@@ -672,7 +672,7 @@ mod tests {
         assert_eq!((plan.width(), plan.arena_len()), (column, arena));
         let names = plan.columns();
         assert_eq!(names.len(), column as usize);
-        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
         assert_eq!(names[1], "place.l1.m-1");
         assert_eq!(
             plan.fields(),
