@@ -71,6 +71,18 @@ pub struct Attend<'a> {
 }
 
 /// Arguments of [`Prototypes::backward`].
+///
+/// ```no_run
+/// # use gtca::{gpu::{Mode, Recorder, View}, prototypes::{Backward, Prototypes}};
+/// # fn f<'a>(
+/// #     recorder: &mut Recorder<'_>, ecoregions: &Prototypes, [query, records, prototypes]: [View<'a>; 3],
+/// #     [dcontext, dquery, dprototypes]: [View<'a>; 3],
+/// # ) -> Result<(), gtca::Error> {
+/// let mode = Mode::Overwrite;
+/// let args = Backward { query, records, prototypes, dcontext, dquery, dprototypes, mode };
+/// ecoregions.backward(recorder, &args)
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Backward<'a> {
     /// As in the forward.
@@ -163,18 +175,6 @@ impl Prototypes {
     ///
     /// # Errors
     /// As [`Prototypes::attend`]; also a batch whose partial sums, or one of whose chunks, no binding of the device holds.
-    ///
-    /// ```no_run
-    /// # use gtca::{gpu::{Mode, Recorder, View}, prototypes::{Backward, Prototypes}};
-    /// # fn f<'a>(
-    /// #     recorder: &mut Recorder<'_>, ecoregions: &Prototypes, [query, records, prototypes]: [View<'a>; 3],
-    /// #     [dcontext, dquery, dprototypes]: [View<'a>; 3],
-    /// # ) -> Result<(), gtca::Error> {
-    /// let mode = Mode::Overwrite;
-    /// let args = Backward { query, records, prototypes, dcontext, dquery, dprototypes, mode };
-    /// ecoregions.backward(recorder, &args)
-    /// # }
-    /// ```
     pub fn backward(&self, recorder: &mut Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
         self.check(&args.query, &args.records, &args.prototypes)?;
         let samples = args.query.rows();
