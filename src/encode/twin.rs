@@ -5,8 +5,6 @@ use super::scheme::{Given, Sample, Scheme};
 use super::schemes::Frequencies;
 use super::source::Token;
 use super::{Axis, Block, Layout, Plan, Source, TokenGrid, Waves};
-use crate::common::pack;
-use crate::gpu::Dtype;
 use crate::records::Records;
 use std::ops::Range;
 
@@ -70,22 +68,6 @@ impl Ready<'_> {
             }
         }
     }
-}
-
-/// What outputs of a type hold of f32 values, as f32: themselves, or the nearest half, half to even.
-///
-/// ```
-/// use gtca::{encode::twin::rounded, gpu::Dtype};
-/// assert_eq!(rounded(Dtype::Bf16, &[1.0, 1.00390625]), [1.0, 1.0]);
-/// assert_eq!(rounded(Dtype::F16, &[1.0, 1.00390625]), [1.0, 1.00390625]);
-/// ```
-pub fn rounded(dtype: Dtype, values: &[f32]) -> Vec<f32> {
-    let round = |value: &f32| match dtype {
-        Dtype::F16 => pack::f32_from_f16(pack::f16_bits(*value)),
-        Dtype::Bf16 => pack::f32_from_bf16(pack::bf16_bits(*value)),
-        _ => *value,
-    };
-    values.iter().map(round).collect()
 }
 
 /// The rows of a batch: a record each, or a token each.

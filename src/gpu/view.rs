@@ -1,6 +1,7 @@
 //! A borrowed sub-range of somebody's buffer, seen as `[samples, tokens, width]`.
 
 use crate::Error;
+use crate::common::pack;
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 
@@ -26,6 +27,21 @@ impl Dtype {
         match self {
             Self::F32 | Self::U32 | Self::I32 => 4,
             Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// A number as this type holds it, as f32: itself, or the nearest half, half to even, NaN kept a NaN.
+    ///
+    /// ```
+    /// use gtca::gpu::Dtype;
+    /// assert_eq!(Dtype::Bf16.round(1.00390625), 1.0);
+    /// assert_eq!(Dtype::F16.round(1.00390625), 1.00390625);
+    /// ```
+    pub fn round(self, value: f32) -> f32 {
+        match self {
+            Self::F16 => pack::f32_from_f16(pack::f16_bits(value)),
+            Self::Bf16 => pack::f32_from_bf16(pack::bf16_bits(value)),
+            Self::F32 | Self::U32 | Self::I32 => value,
         }
     }
 

@@ -4,7 +4,7 @@ use super::gpu::{GATE_TOKENS, lambda_rows, outer_chunks};
 use super::{Dropout, Family, PURPOSE_DROPOUT};
 use crate::common::numeric::is_zero;
 use crate::common::reduce::column_sum;
-use crate::common::{pack, rng};
+use crate::common::rng;
 use crate::gpu::{Dtype, Mode};
 
 /// Gates on the host, per sample.
@@ -50,15 +50,6 @@ impl Gated<'_> {
 
     fn rows(&self) -> usize {
         self.values.len() / self.rank
-    }
-}
-
-/// A number as it is read back from storage: rounded half to even by integers, NaN kept a NaN.
-pub fn stored(dtype: Dtype, value: f32) -> f32 {
-    match dtype {
-        Dtype::F16 => pack::f32_from_f16(pack::f16_bits(value)),
-        Dtype::Bf16 => pack::f32_from_bf16(pack::bf16_bits(value)),
-        _ => value,
     }
 }
 
@@ -129,7 +120,7 @@ pub fn up(h: Gated<'_>, b_t: &[f32], finish: &Finish<'_>, y: &mut [f32]) {
                 Mode::Accumulate if is_zero(factor) || is_zero(factor * sum) => continue,
                 Mode::Accumulate => factor.mul_add(sum, *y),
             };
-            *y = stored(finish.dtype, value);
+            *y = finish.dtype.round(value);
         }
     }
 }

@@ -145,17 +145,17 @@ impl Case {
     fn stored(mut self, wide: Dtype, weights: Dtype) -> Self {
         (self.wide, self.weights) = (wide, weights);
         for values in [&mut self.x, &mut self.y, &mut self.dy] {
-            values.iter_mut().for_each(|value| *value = twin::stored(wide, *value));
+            values.iter_mut().for_each(|value| *value = wide.round(*value));
         }
         for values in [&mut self.a, &mut self.b_t, &mut self.bias] {
-            values.iter_mut().for_each(|value| *value = twin::stored(weights, *value));
+            values.iter_mut().for_each(|value| *value = weights.round(*value));
         }
         self
     }
 
     fn with_bias(mut self) -> Self {
         let bias = Random(self.outputs as u64).f32s(self.outputs);
-        self.bias = bias.iter().map(|&value| twin::stored(self.weights, value)).collect();
+        self.bias = bias.iter().map(|&value| self.weights.round(value)).collect();
         self
     }
 

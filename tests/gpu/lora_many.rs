@@ -5,7 +5,7 @@ use crate::support::*;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
 use gtca::lora::{
     Backward, Bank, BankBackward, BankDesc, BankForward, Dropout, Family, Forward, Gate, Layer, Lora,
-    LoraDesc, Member, Place, RowSample, Scaling, forward_layers, twin,
+    LoraDesc, Member, Place, RowSample, Scaling, forward_layers,
 };
 
 /// Bits that a row without an adapter holds, and keeps.
@@ -931,7 +931,7 @@ fn rows_of_halves_give_what_f32_rows_give_rounded_once() {
 }
 
 fn stored(dtype: Dtype, values: &[f32]) -> Vec<f32> {
-    values.iter().map(|&value| twin::stored(dtype, value)).collect()
+    values.iter().map(|&value| dtype.round(value)).collect()
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Problem {
     }
 
     fn stored(gpu: &Gpu, rank: u32, wide: Dtype) -> Self {
-        let rows = |seed| numbers(ROWS * WIDTH, seed).into_iter().map(|value| twin::stored(wide, value));
+        let rows = |seed| numbers(ROWS * WIDTH, seed).into_iter().map(|value| wide.round(value));
         let [x, dy] = [0, 1].map(|seed| rows(seed).collect());
         let [a, b_t] = [2, 3].map(|seed| numbers(rank * WIDTH, seed));
         Self { rank, wide, family: Family::of(gpu), x, dy, a, b_t, gate: numbers(SAMPLES * rank, 4) }

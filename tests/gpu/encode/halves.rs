@@ -2,7 +2,7 @@
 
 use super::*;
 use gtca::common::pack;
-use gtca::encode::{AddToTokens, Order, Source, TokenGrid, Wave, Waves, twin};
+use gtca::encode::{AddToTokens, Order, Source, TokenGrid, Wave, Waves};
 use gtca::gpu::{Dtype, View};
 
 const DTYPES: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
@@ -69,7 +69,7 @@ fn features_are_the_f32_result_rounded_to_nearest_even() {
             };
             let encoder = Encoder::new(gpu, plan.clone());
             t.run(|recorder| encoder.forward(recorder, &args)).unwrap();
-            let rounded = twin::rounded(dtype, &expected);
+            let rounded = expected.iter().map(|value| dtype.round(*value)).collect::<Vec<_>>();
             let name = format!("{count} rows of {width}, {dtype:?}, {layout:?}");
             assert_eq!(t.read_u32(out), packed(dtype, &rounded, width as usize, &before), "{name}");
             assert_eq!(t.read_u32(refused), status, "{name}");
@@ -93,7 +93,11 @@ fn tokens_are_rounded_once_after_the_sum_and_class_tokens_keep_their_bits() {
         let encoder = Encoder::new(gpu, plan.clone());
         for (layout, dtype) in LAYOUTS.into_iter().flat_map(|layout| DTYPES.map(|dtype| (layout, dtype))) {
             let rows = (samples * tokens) as usize;
-            let values = twin::rounded(dtype, &Random(8).f32s(rows * width as usize));
+            let values = Random(8)
+                .f32s(rows * width as usize)
+                .iter()
+                .map(|value| dtype.round(*value))
+                .collect::<Vec<_>>();
             let before =
                 packed(dtype, &values, width as usize, &vec![POISON; rows * width.div_ceil(2) as usize]);
             let mut t = Tensors::new(gpu, layout);
