@@ -21,7 +21,9 @@ fn variant(kernel: &'static Kernel, flags: &[&str], one_buffer: bool) -> Variant
     let text = kernel.wgsl(flags, one_buffer).unwrap_or_else(|error| panic!("{name}: {error}"));
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
-    let capabilities = if kernel.uses_subgroups() { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SUBGROUP, kernel.uses_subgroups());
+    capabilities.set(Capabilities::SHADER_INT64, kernel.uses_long_words(flags));
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())

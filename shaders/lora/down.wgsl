@@ -31,8 +31,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> wide: array<Stored>; // x
 #if VEC4
-@group(0) @binding(2) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> a: array<Vector>;
+@group(0) @binding(3) var<storage, read_write> h: array<Vector>;
 #else
 @group(0) @binding(2) var<storage, read> a: array<f32>;
 @group(0) @binding(3) var<storage, read_write> h: array<f32>;
@@ -60,7 +60,7 @@ fn a_row(tile: Tile, rank: u32) -> u32 {
 // Columns k to k + 3 of the row of A that starts at `start`; under VEC4 they are there.
 fn load_a(start: u32, k: u32) -> vec4<f32> {
 #if VEC4
-    return a[(start + k) >> 2u];
+    return four_of(a[(start + k) >> 2u]);
 #else
     let count = places(k, params.inputs);
     var four = vec4<f32>();
@@ -82,7 +82,7 @@ fn store_h(tile: Tile, place: u32, rank: u32, sums: vec4<f32>) {
     let four = sums;
 #endif
 #if VEC4
-    if 0u < count { h[at >> 2u] = four; }
+    if 0u < count { h[at >> 2u] = words_of(four); }
 #else
     if 0u < count { h[at] = four.x; }
     if 1u < count { h[at + 1u] = four.y; }

@@ -31,8 +31,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> wide: array<Stored>; // v
 #if VEC4
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> w: array<Vector>;
+@group(0) @binding(3) var<storage, read_write> partials: array<Vector>;
 #else
 @group(0) @binding(1) var<storage, read> w: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
@@ -46,7 +46,7 @@ struct Params {
 fn load_w(tile: Tile, start: u32, rank: u32, wanted: bool) -> vec4<f32> {
     let inside = wanted && rank < tile.rank;
 #if VEC4
-    return select(vec4<f32>(), w[select(start, start + rank, inside) >> 2u], inside);
+    return select(vec4<f32>(), four_of(w[select(start, start + rank, inside) >> 2u]), inside);
 #else
     let count = select(0u, places(rank, tile.rank), inside);
     var four = vec4<f32>();
@@ -74,7 +74,7 @@ fn store_partial(tile: Tile, chunk: u32, rank: u32, column: u32, sums: vec4<f32>
     let at = params.partial_start + (chunk * params.rank + rank) * params.width + column;
     let count = select(0u, places(column, params.width), rank < tile.rank);
 #if VEC4
-    if 0u < count { partials[at >> 2u] = four; }
+    if 0u < count { partials[at >> 2u] = words_of(four); }
 #else
     if 0u < count { partials[at] = four.x; }
     if 1u < count { partials[at + 1u] = four.y; }

@@ -38,10 +38,10 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 #if VEC4
-@group(0) @binding(1) var<storage, read> h: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b_t: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> h: array<Vector>;
+@group(0) @binding(2) var<storage, read> b_t: array<Vector>;
 #if BIAS
-@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> bias: array<Vector>;
 #endif
 #else
 @group(0) @binding(1) var<storage, read> h: array<f32>;
@@ -60,7 +60,7 @@ struct Params {
 fn load_h(tile: Tile, start: u32, rank: u32) -> vec4<f32> {
 #if VEC4
     let inside = rank < tile.rank;
-    return select(vec4<f32>(), h[select(start, start + rank, inside) >> 2u], inside);
+    return select(vec4<f32>(), four_of(h[select(start, start + rank, inside) >> 2u]), inside);
 #else
     let count = places(rank, tile.rank);
     var four = vec4<f32>();
@@ -77,7 +77,7 @@ fn load_b(tile: Tile, rank: u32, column: u32) -> vec4<f32> {
     let start = tile.start + min(rank, tile.rank - 1u) * params.stride;
     let inside = rank < tile.rank && column < params.width;
 #if VEC4
-    return select(vec4<f32>(), b_t[select(start, start + column, inside) >> 2u], inside);
+    return select(vec4<f32>(), four_of(b_t[select(start, start + column, inside) >> 2u]), inside);
 #else
     let count = select(0u, places(column, params.width), inside);
     var four = vec4<f32>();
@@ -93,7 +93,7 @@ fn load_b(tile: Tile, rank: u32, column: u32) -> vec4<f32> {
 // Columns `column` to `column + 3` of the bias.
 fn load_bias(column: u32) -> vec4<f32> {
 #if VEC4
-    return bias[(params.bias_start + min(column, params.width - 4u)) >> 2u];
+    return four_of(bias[(params.bias_start + min(column, params.width - 4u)) >> 2u]);
 #else
     let at = params.bias_start + column;
     let count = places(column, params.width);
@@ -124,7 +124,7 @@ fn store_y(start: u32, column: u32, four: Four) {
     let count = places(column, params.width);
     let at = start + column;
 #if VEC4
-    if 0u < count { wide[at >> 2u] = four; }
+    if 0u < count { wide[at >> 2u] = stored(four); }
 #else
 #if HALF
     if 0u < count { store_halves(at >> 1u, four.x, count == 1u); }

@@ -1,19 +1,48 @@
 // The wide rows as they are stored: x or dy in `down` and `outer`, y or dx in `up`. The importing kernel binds them as `wide`.
-// HALF=f16, HALF=bf16: two numbers to a word, the first in the low bits, every row from a whole word on.
+// HALF=f16, HALF=bf16: two numbers to a word, the first in the low bits, every row from a whole word on. The importing
+// kernel imports lora/four, which says how four numbers travel.
 
 #if HALF
 #import common/pack
 
 alias Four = vec2<u32>; // four numbers as stored
 #if VEC4
-alias Stored = vec2<u32>; // what the binding holds
+#if LONG
+alias Stored = u64; // what the binding holds
+
+fn unstored(word: Stored) -> Four {
+    return vec2<u32>(u32(word), u32(word >> 32u));
+}
+
+fn stored(four: Four) -> Stored {
+    return u64(four.x) | (u64(four.y) << 32u);
+}
+#else
+alias Stored = vec2<u32>;
+
+fn unstored(four: Stored) -> Four {
+    return four;
+}
+
+fn stored(four: Four) -> Stored {
+    return four;
+}
+#endif
 #else
 alias Stored = u32;
 #endif
 #else
 alias Four = vec4<f32>;
 #if VEC4
-alias Stored = vec4<f32>;
+alias Stored = Vector;
+
+fn unstored(four: Stored) -> Four {
+    return four_of(four);
+}
+
+fn stored(four: Four) -> Stored {
+    return words_of(four);
+}
 #else
 alias Stored = f32;
 #endif
@@ -23,7 +52,7 @@ alias Stored = f32;
 // read; under HALF an odd count brings along the number behind them.
 fn load_stored(at: u32, count: u32) -> Four {
 #if VEC4
-    return wide[at >> 2u];
+    return unstored(wide[at >> 2u]);
 #else
     var four = Four();
 #if HALF

@@ -59,6 +59,7 @@ pub const FLAGS: &[&str] = &[
     "HARMONICS",
     "LENGTH",
     "LOCAL",
+    "LONG",
     "MAP",
     "OTHER",
     "PAIRS",
@@ -95,6 +96,11 @@ impl Kernel {
     /// Whether it runs only on a device with [`wgpu::Features::SUBGROUP`].
     pub fn uses_subgroups(&self) -> bool {
         self.source.contains("@builtin(subgroup")
+    }
+
+    /// Whether its form under a set of flags runs only on a device with [`wgpu::Features::SHADER_INT64`].
+    pub fn uses_long_words(&self, flags: &[&str]) -> bool {
+        flags.contains(&"LONG")
     }
 
     /// The WGSL text under a set of flags; `one_buffer` makes every storage binding writable.

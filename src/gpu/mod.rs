@@ -93,10 +93,11 @@ impl Gpu {
 
     /// Compiles every shipped kernel that the device can run now instead of on first use. Costs tens of milliseconds a kernel on cold drivers.
     pub fn warm_up(&self) -> Result<(), Error> {
-        let subgroups = self.device().features().contains(wgpu::Features::SUBGROUP);
+        let has = |feature| self.device().features().contains(feature);
+        let (subgroups, long) = (has(wgpu::Features::SUBGROUP), has(wgpu::Features::SHADER_INT64));
         for kernel in kernels().into_iter().filter(|kernel| subgroups || !kernel.uses_subgroups()) {
-            for flags in kernel.variants() {
-                self.pipeline(kernel, &flags, false)?;
+            for flags in kernel.variants().iter().filter(|flags| long || !kernel.uses_long_words(flags)) {
+                self.pipeline(kernel, flags, false)?;
             }
         }
         Ok(())

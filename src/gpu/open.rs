@@ -24,9 +24,13 @@ pub struct OpenOptions {
     pub software: Option<bool>,
     /// Limits to ask for, at most the adapter's; `None` asks for all that the adapter gives.
     pub limits: Option<wgpu::Limits>,
-    /// Features to ask for, beside [`wgpu::Features::SUBGROUP`], which is asked for where the adapter has it.
+    /// Features to ask for, beside [`wgpu::Features::SUBGROUP`] and [`wgpu::Features::SHADER_INT64`], which are asked for where
+    /// the adapter has them.
     pub features: wgpu::Features,
 }
+
+/// What kernels use where it is there.
+const USED: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64);
 
 impl OpenOptions {
     /// Fills unset wishes from the environment.
@@ -95,7 +99,7 @@ impl Gpu {
     async fn open_adapter(adapter: &wgpu::Adapter, wishes: &OpenOptions) -> Result<Self, Error> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gtca"),
-            required_features: wishes.features | (adapter.features() & wgpu::Features::SUBGROUP),
+            required_features: wishes.features | (adapter.features() & USED),
             required_limits: wishes.limits.clone().unwrap_or_else(|| adapter.limits()),
             ..Default::default()
         };

@@ -85,21 +85,27 @@ impl Family {
                 ranks: class(rank, 64),
                 rows: 32,
                 columns: 16,
+                fours: 0,
                 lanes: 1,
+                is_long: true,
             },
             Self::Shared => Plan {
                 kernels: [&SHARED_DOWN, &ROUTED_SHARED_DOWN],
                 ranks: class(rank, 16),
                 rows: 32,
                 columns: 4,
+                fours: 0,
                 lanes: 1,
+                is_long: false,
             },
             Self::Threads => Plan {
                 kernels: [&THREADS_DOWN, &ROUTED_THREADS_DOWN],
                 ranks: class(rank, 8),
                 rows: 8,
                 columns: 4,
+                fours: 0,
                 lanes: 64,
+                is_long: false,
             },
         }
     }
@@ -110,46 +116,79 @@ impl Family {
         match self {
             Self::Lanes if rank <= 64 => {
                 let ranks = class(rank, 64);
+                // Times four columns of a lane, and rows for which it keeps B of them in registers: few rows keep their pages
+                // near, many spread the loads of B; measured.
+                let (fours, rows) = match ranks {
+                    4 => (1, 64),
+                    8 => (1, 128),
+                    16 => (2, 64),
+                    32 => (2, 128),
+                    _ => (2, 256),
+                };
                 Plan {
                     kernels: [&LANES_UP, &ROUTED_LANES_UP],
                     ranks,
-                    rows: up_rows(ranks),
-                    columns: 32 * fours(ranks),
+                    rows,
+                    columns: 32 * fours,
+                    fours,
                     lanes: 1,
+                    is_long: true,
                 }
             }
-            Self::Shared => {
-                Plan { kernels: [&SHARED_UP, &ROUTED_SHARED_UP], ranks: 0, rows: 16, columns: 256, lanes: 1 }
-            }
-            _ => {
-                Plan { kernels: [&THREADS_UP, &ROUTED_THREADS_UP], ranks: 0, rows: 8, columns: 8, lanes: 64 }
-            }
+            Self::Shared => Plan {
+                kernels: [&SHARED_UP, &ROUTED_SHARED_UP],
+                ranks: 0,
+                rows: 16,
+                columns: 256,
+                fours: 0,
+                lanes: 1,
+                is_long: false,
+            },
+            _ => Plan {
+                kernels: [&THREADS_UP, &ROUTED_THREADS_UP],
+                ranks: 0,
+                rows: 8,
+                columns: 8,
+                fours: 0,
+                lanes: 64,
+                is_long: false,
+            },
         }
     }
 
     /// As [`Self::down`]; `rows` are the fewest of a chunk.
     pub(super) fn outer(self, rank: u32) -> Plan {
         match self {
-            Self::Lanes => Plan {
-                kernels: [&LANES_OUTER, &ROUTED_LANES_OUTER],
-                ranks: class(rank, 64),
-                rows: 512,
-                columns: 32,
-                lanes: 1,
-            },
+            Self::Lanes => {
+                let ranks = class(rank, 64);
+                let fours = if ranks == 64 { 2 } else { 1 };
+                Plan {
+                    kernels: [&LANES_OUTER, &ROUTED_LANES_OUTER],
+                    ranks,
+                    rows: 512,
+                    columns: 32 * fours,
+                    fours,
+                    lanes: 1,
+                    is_long: true,
+                }
+            }
             Self::Shared => Plan {
                 kernels: [&SHARED_OUTER, &ROUTED_SHARED_OUTER],
                 ranks: class(rank, 16),
                 rows: 256,
                 columns: 256,
+                fours: 0,
                 lanes: 1,
+                is_long: false,
             },
             Self::Threads => Plan {
                 kernels: [&THREADS_OUTER, &ROUTED_THREADS_OUTER],
                 ranks: class(rank, 8),
                 rows: 256,
                 columns: 8,
+                fours: 0,
                 lanes: 64,
+                is_long: false,
             },
         }
     }
@@ -186,7 +225,11 @@ pub(super) struct Plan {
     pub rows: u32,
     /// Columns of a tile; of `down`, which goes through all of them, those of a step.
     pub columns: u32,
+    /// Times four columns of a lane, a flag too; 0: fixed.
+    fours: u32,
     pub lanes: u64,
+    /// Moves vectors as 64-bit words where the device has them.
+    is_long: bool,
 }
 
 impl Plan {
@@ -194,8 +237,13 @@ impl Plan {
         self.kernels[usize::from(many)]
     }
 
-    /// Flags of the kernel: its ranks and what else is on, in the table's order.
-    pub(super) fn flags(&self, others: &[Option<&'static str>]) -> Vec<&'static str> {
+    /// Flags of the kernel: its ranks, how it loads and stores, and what else is on, in the table's order.
+    pub(super) fn flags(
+        &self,
+        gpu: &Gpu,
+        vectors: bool,
+        others: &[Option<&'static str>],
+    ) -> Vec<&'static str> {
         let ranks = match self.ranks {
             0 => None,
             4 => Some("RANKS=4"),
@@ -204,12 +252,16 @@ impl Plan {
             32 => Some("RANKS=32"),
             _ => Some("RANKS=64"),
         };
-        let fours = match self.columns {
-            32 => Some("FOURS=1"),
-            64 => Some("FOURS=2"),
-            _ => None,
+        let fours = match self.fours {
+            0 => None,
+            1 => Some("FOURS=1"),
+            _ => Some("FOURS=2"),
         };
-        ranks.into_iter().chain(fours).chain(others.iter().copied().flatten()).collect()
+        let is_long =
+            vectors && self.is_long && gpu.device().features().contains(wgpu::Features::SHADER_INT64);
+        let access = [vectors.then_some("VEC4"), is_long.then_some("LONG")];
+        let own = [ranks, fours].into_iter().chain(access);
+        own.chain(others.iter().copied()).flatten().collect()
     }
 
     /// Workgroups for so many tiles down and a matrix of `ranks` × `columns` across.
@@ -224,44 +276,27 @@ pub(super) fn class(rank: u32, largest: u32) -> u32 {
     rank.next_power_of_two().clamp(4, largest)
 }
 
-/// Times four columns of a lane in the kernels that keep all ranks of them in registers; measured.
-fn fours(ranks: u32) -> u32 {
-    if ranks == 16 { 2 } else { 1 }
-}
-
-/// Rows for which `Lanes` keeps its registers of B: few keep the rows' pages near, many spread the loads of B; measured.
-fn up_rows(ranks: u32) -> u32 {
-    match ranks {
-        4 | 8 => 128,
-        16 => 64,
-        32 => 256,
-        _ => 512,
-    }
-}
-
 /// How the wide rows are stored.
 const STORED: &str = "|HALF=f16|HALF=bf16";
 
-/// Every rank tile of `down` and `outer`.
+/// Rank tiles of a family's kernels.
+const LANES_RANKS: &str = "RANKS=4|RANKS=8|RANKS=16|RANKS=32|RANKS=64";
+const SHARED_RANKS: &str = "RANKS=4|RANKS=8|RANKS=16";
+const THREADS_RANKS: &str = "RANKS=4|RANKS=8";
+
+/// Variants of `down` and `outer`, and of `down` with many adapters.
 macro_rules! reading {
-    (routed $($ranks:literal $(+ $fours:literal)?),*) => {
-        &[$(&[$ranks, $($fours,)? "|VEC4", STORED, "ROUTED"]),*]
-    };
-    ($($ranks:literal $(+ $fours:literal)?),*) => {
-        &[$(&[$ranks, $($fours,)? "|VEC4", STORED, "|DROPOUT"]),*]
-    };
+    (routed $($tile:expr),+) => { &[&[$($tile,)+ "|VEC4", STORED, "ROUTED"]] };
+    ($($tile:expr),+) => { &[&[$($tile,)+ "|VEC4", STORED, "|DROPOUT"]] };
 }
 
-/// Every rank tile of `up`.
-macro_rules! writing {
-    (routed $($ranks:literal + $fours:literal),*) => {
-        &[$(&[$ranks, $fours, "|VEC4", STORED, "|ACCUMULATE", "ROUTED"]),*]
+/// The same of Lanes, by tile of ranks and columns: vectors are also moved as 64-bit words.
+macro_rules! lanes_reading {
+    (routed $([$($tile:expr),+]),+) => {
+        &[$(&[$($tile,)+ "|VEC4", STORED, "ROUTED"], &[$($tile,)+ "VEC4", "LONG", STORED, "ROUTED"]),+]
     };
-    ($($ranks:literal + $fours:literal),*) => {
-        &[$(
-            &[$ranks, $fours, "|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"],
-            &[$ranks, $fours, "|VEC4", STORED, "ACCUMULATE", "BIAS"]
-        ),*]
+    ($([$($tile:expr),+]),+) => {
+        &[$(&[$($tile,)+ "|VEC4", STORED, "|DROPOUT"], &[$($tile,)+ "VEC4", "LONG", STORED, "|DROPOUT"]),+]
     };
 }
 
@@ -269,6 +304,24 @@ macro_rules! writing {
 const WRITING: &[&[&str]] =
     &[&["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"], &["|VEC4", STORED, "ACCUMULATE", "BIAS"]];
 const ROUTED_WRITING: &[&[&str]] = &[&["|VEC4", STORED, "|ACCUMULATE", "ROUTED"]];
+
+/// `up` of Lanes.
+macro_rules! lanes_writing {
+    (routed $([$($tile:expr),+]),+) => {
+        &[$(
+            &[$($tile,)+ "|VEC4", STORED, "|ACCUMULATE", "ROUTED"],
+            &[$($tile,)+ "VEC4", "LONG", STORED, "|ACCUMULATE", "ROUTED"]
+        ),+]
+    };
+    ($([$($tile:expr),+]),+) => {
+        &[$(
+            &[$($tile,)+ "|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"],
+            &[$($tile,)+ "VEC4", "LONG", STORED, "|DROPOUT", "|ACCUMULATE"],
+            &[$($tile,)+ "|VEC4", STORED, "ACCUMULATE", "BIAS"],
+            &[$($tile,)+ "VEC4", "LONG", STORED, "ACCUMULATE", "BIAS"]
+        ),+]
+    };
+}
 
 /// What a kernel's dispatch draws: the Rust side of `Dropped` in `shaders/lora/dropout.wgsl`.
 #[repr(C)]
@@ -344,7 +397,7 @@ static LANES_DOWN: Kernel = Kernel {
     source: include_str!("../../shaders/lora/lanes/down.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
-    flags: reading!("RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
+    flags: lanes_reading!([LANES_RANKS]),
     loop_bound: "inputs / 16 (h), outputs / 16 (u)",
     when: "h = x Aᵀ and u = dy B, subgroups of 8",
 };
@@ -354,7 +407,7 @@ static SHARED_DOWN: Kernel = Kernel {
     source: include_str!("../../shaders/lora/shared/down.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
-    flags: reading!("RANKS=4", "RANKS=8", "RANKS=16"),
+    flags: reading!(SHARED_RANKS),
     loop_bound: "inputs / 64 (h) or outputs / 64 (u), times at most 7, + 16",
     when: "h = x Aᵀ and u = dy B, GPUs",
 };
@@ -364,7 +417,7 @@ static THREADS_DOWN: Kernel = Kernel {
     source: include_str!("../../shaders/lora/threads/down.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
-    flags: reading!("RANKS=4", "RANKS=8"),
+    flags: reading!(THREADS_RANKS),
     loop_bound: "inputs / 4 (h), outputs / 4 (u)",
     when: "h = x Aᵀ and u = dy B, elsewhere",
 };
@@ -374,14 +427,8 @@ static LANES_UP: Kernel = Kernel {
     source: include_str!("../../shaders/lora/lanes/up.wgsl"),
     storage: UP_STORAGE,
     params_bytes: size_of::<UpParams>(),
-    flags: writing!(
-        "RANKS=4" + "FOURS=1",
-        "RANKS=8" + "FOURS=1",
-        "RANKS=16" + "FOURS=2",
-        "RANKS=32" + "FOURS=1",
-        "RANKS=64" + "FOURS=1"
-    ),
-    loop_bound: "64",
+    flags: lanes_writing!(["RANKS=4|RANKS=8", "FOURS=1"], ["RANKS=16|RANKS=32|RANKS=64", "FOURS=2"]),
+    loop_bound: "32",
     when: "the injection into y and dx, subgroups of 8, at most 64 ranks",
 };
 
@@ -410,13 +457,7 @@ static LANES_OUTER: Kernel = Kernel {
     source: include_str!("../../shaders/lora/lanes/outer.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<OuterParams>(),
-    flags: reading!(
-        "RANKS=4" + "FOURS=1",
-        "RANKS=8" + "FOURS=1",
-        "RANKS=16" + "FOURS=2",
-        "RANKS=32" + "FOURS=1",
-        "RANKS=64" + "FOURS=1"
-    ),
+    flags: lanes_reading!(["RANKS=4|RANKS=8|RANKS=16|RANKS=32", "FOURS=1"], ["RANKS=64", "FOURS=2"]),
     loop_bound: "chunk rows / 8; a chunk has 512, doubled until the partials fit 64 MiB",
     when: "first stage of dA and dB_t, subgroups of 8",
 };
@@ -426,7 +467,7 @@ static SHARED_OUTER: Kernel = Kernel {
     source: include_str!("../../shaders/lora/shared/outer.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<OuterParams>(),
-    flags: reading!("RANKS=4", "RANKS=8", "RANKS=16"),
+    flags: reading!(SHARED_RANKS),
     loop_bound: "chunk rows · 17 / 16; a chunk has 256, doubled until the partials fit 64 MiB",
     when: "first stage of dA and dB_t, GPUs",
 };
@@ -436,7 +477,7 @@ static THREADS_OUTER: Kernel = Kernel {
     source: include_str!("../../shaders/lora/threads/outer.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<OuterParams>(),
-    flags: reading!("RANKS=4", "RANKS=8"),
+    flags: reading!(THREADS_RANKS),
     loop_bound: "chunk rows: 256, doubled until the partials fit 64 MiB",
     when: "first stage of dA and dB_t, elsewhere",
 };
@@ -444,31 +485,21 @@ static THREADS_OUTER: Kernel = Kernel {
 static ROUTED_LANES_DOWN: Kernel = routed(
     &LANES_DOWN,
     ROUTED,
-    reading!(routed "RANKS=4", "RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"),
+    lanes_reading!(routed[LANES_RANKS]),
     "h = x Aᵀ and u = dy B, subgroups of 8, many adapters",
 );
-static ROUTED_SHARED_DOWN: Kernel = routed(
-    &SHARED_DOWN,
-    ROUTED,
-    reading!(routed "RANKS=4", "RANKS=8", "RANKS=16"),
-    "h = x Aᵀ and u = dy B, GPUs, many adapters",
-);
+static ROUTED_SHARED_DOWN: Kernel =
+    routed(&SHARED_DOWN, ROUTED, reading!(routed SHARED_RANKS), "h = x Aᵀ and u = dy B, GPUs, many adapters");
 static ROUTED_THREADS_DOWN: Kernel = routed(
     &THREADS_DOWN,
     ROUTED,
-    reading!(routed "RANKS=4", "RANKS=8"),
+    reading!(routed THREADS_RANKS),
     "h = x Aᵀ and u = dy B, elsewhere, many adapters",
 );
 static ROUTED_LANES_UP: Kernel = routed(
     &LANES_UP,
     ROUTED,
-    writing!(routed
-        "RANKS=4" + "FOURS=1",
-        "RANKS=8" + "FOURS=1",
-        "RANKS=16" + "FOURS=2",
-        "RANKS=32" + "FOURS=1",
-        "RANKS=64" + "FOURS=1"
-    ),
+    lanes_writing!(routed ["RANKS=4|RANKS=8", "FOURS=1"], ["RANKS=16|RANKS=32|RANKS=64", "FOURS=2"]),
     "the injection into y and dx, subgroups of 8, at most 64 ranks, many adapters",
 );
 static ROUTED_SHARED_UP: Kernel =
@@ -478,25 +509,19 @@ static ROUTED_THREADS_UP: Kernel =
 static ROUTED_LANES_OUTER: Kernel = routed(
     &LANES_OUTER,
     ROUTED,
-    reading!(routed
-        "RANKS=4" + "FOURS=1",
-        "RANKS=8" + "FOURS=1",
-        "RANKS=16" + "FOURS=2",
-        "RANKS=32" + "FOURS=1",
-        "RANKS=64" + "FOURS=1"
-    ),
+    lanes_reading!(routed ["RANKS=4|RANKS=8|RANKS=16|RANKS=32", "FOURS=1"], ["RANKS=64", "FOURS=2"]),
     "first stage of dA and dB_t, subgroups of 8, many adapters",
 );
 static ROUTED_SHARED_OUTER: Kernel = routed(
     &SHARED_OUTER,
     ROUTED,
-    reading!(routed "RANKS=4", "RANKS=8", "RANKS=16"),
+    reading!(routed SHARED_RANKS),
     "first stage of dA and dB_t, GPUs, many adapters",
 );
 static ROUTED_THREADS_OUTER: Kernel = routed(
     &THREADS_OUTER,
     ROUTED,
-    reading!(routed "RANKS=4", "RANKS=8"),
+    reading!(routed THREADS_RANKS),
     "first stage of dA and dB_t, elsewhere, many adapters",
 );
 

@@ -325,12 +325,11 @@ pub(super) fn down(
     for part in step.maps.parts(recorder.gpu(), side, &[*x, *h], h.width(), tile_rows)? {
         let plan = family.down(part.rank);
         let vectors = part.vectors && take_vectors(&[x, h]) && inputs.is_multiple_of(plan.columns);
-        let flags = plan.flags(&[
-            vectors.then_some("VEC4"),
-            x.dtype.flag(),
-            dropout.map(|_| "DROPOUT"),
-            part.tables.map(|_| "ROUTED"),
-        ]);
+        let flags = plan.flags(
+            recorder.gpu(),
+            vectors,
+            &[x.dtype.flag(), dropout.map(|_| "DROPOUT"), part.tables.map(|_| "ROUTED")],
+        );
         let [x, h] = [x, h].map(|view| view.bind_rows(&part.rows, alignment));
         let params = DownParams {
             x: x.rows,
@@ -419,14 +418,17 @@ pub(super) fn up(
     for part in step.maps.parts(recorder.gpu(), side, &[*h, *y], h.width(), tile_rows)? {
         let plan = family.up(part.rank);
         let vectors = part.vectors && take_vectors(&[h, y]) && bias.is_none_or(|bias| bias.is_vec4());
-        let flags = plan.flags(&[
-            vectors.then_some("VEC4"),
-            y.dtype.flag(),
-            dropout.map(|_| "DROPOUT"),
-            (mode == Mode::Accumulate).then_some("ACCUMULATE"),
-            bias.map(|_| "BIAS"),
-            part.tables.map(|_| "ROUTED"),
-        ]);
+        let flags = plan.flags(
+            recorder.gpu(),
+            vectors,
+            &[
+                y.dtype.flag(),
+                dropout.map(|_| "DROPOUT"),
+                (mode == Mode::Accumulate).then_some("ACCUMULATE"),
+                bias.map(|_| "BIAS"),
+                part.tables.map(|_| "ROUTED"),
+            ],
+        );
         let [h, y] = [h, y].map(|view| view.bind_rows(&part.rows, alignment));
         // One adapter's kernel has a place for a bias; without one the matrix lies there.
         let bound_bias = bias.map_or(part.matrix, |bias| bias.bind(alignment));
@@ -528,12 +530,11 @@ fn outer_partials(
     let alignment = recorder.gpu().alignment();
     let (plan, width) = (family.outer(part.rank), v.width());
     let vectors = take_vectors(&[w, v]) && part.rank.is_multiple_of(4);
-    let flags = plan.flags(&[
-        vectors.then_some("VEC4"),
-        v.dtype.flag(),
-        part.dropout.map(|_| "DROPOUT"),
-        part.tables.map(|_| "ROUTED"),
-    ]);
+    let flags = plan.flags(
+        recorder.gpu(),
+        vectors,
+        &[v.dtype.flag(), part.dropout.map(|_| "DROPOUT"), part.tables.map(|_| "ROUTED")],
+    );
     let [w, v] = [w, v].map(|view| view.bind_rows(&part.rows, alignment));
     let partials = partials.bind(alignment);
     let params = OuterParams {

@@ -1,6 +1,6 @@
 //! `lora_forward` and `lora_backward` with gates per rank, and the same from unfused ops (`…_naive`).
 //!
-//! `lora_forward_routed` takes A and B from a bank of 1 or 64 adapters, each sample its own; all have the same numbers.
+//! `…_routed` takes A and B from a bank of 1 or 64 adapters, each sample its own; all have the same numbers.
 //!
 //! λ·s = 1. `f16`: x, y and their gradients are halves, all else f32. Bytes are the least traffic: forward x, y twice, A, B,
 //! gates; backward x, dy, dx twice, A, B, gates and
@@ -14,51 +14,65 @@ use gtca::common::pack;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
 use gtca::lora::twin::{self, Finish, Gated, Gates};
 use gtca::lora::{
-    Backward, Bank, BankDesc, BankForward, Family, Forward, Gate, Lora, LoraDesc, Member, RowSample,
+    Backward, Bank, BankBackward, BankDesc, BankForward, Family, Forward, Gate, Lora, LoraDesc, Member,
+    Routing, RowSample,
 };
 use std::rc::Rc;
 
 const SAMPLES: u32 = 32;
 const TOKENS: u32 = 256;
-const WIDTH: u32 = 768;
 const ROWS: u32 = SAMPLES * TOKENS;
 const RANKS: [u32; 4] = [4, 8, 16, 64];
 
-type Make = fn(&Gpu, u32) -> Job;
-type MakeStored = fn(&Gpu, u32, Dtype) -> Job;
+/// What varies between jobs.
+#[derive(Clone, Copy)]
+struct Shape {
+    width: u32,
+    rank: u32,
+    /// Type of x, y and their gradients.
+    wide: Dtype,
+}
+
+type Make = fn(&Gpu, Shape) -> Job;
 
 pub(super) fn cases() -> Vec<Case> {
-    let jobs: [(&'static str, Make); 4] = [
-        ("lora_forward", forward),
-        ("lora_forward_naive", naive::forward),
-        ("lora_backward", backward),
-        ("lora_backward_naive", naive::backward),
+    let case = |name, make: Make, shape: Shape| {
+        let Shape { width, rank, wide } = shape;
+        let stored = if wide == Dtype::F16 { ",f16" } else { "" };
+        let text = format!("{SAMPLES}x{TOKENS}x{width},r={rank}{stored}");
+        Case { name, shape: text, make: Box::new(move |gpu| make(gpu, shape)) }
+    };
+    let shape = |width| move |rank| Shape { width, rank, wide: Dtype::F32 };
+    // A twin goes first, so that the job after it can say how much faster it is.
+    let jobs: [(&str, Make, &str, Make); 2] = [
+        ("lora_forward", forward, "lora_forward_naive", naive::forward),
+        ("lora_backward", backward, "lora_backward_naive", naive::backward),
     ];
-    let all = jobs.into_iter().flat_map(|job| RANKS.map(|rank| (job, rank)));
-    let routed = [1, 64].map(|adapters| Case {
-        name: "lora_forward_routed",
-        shape: format!("{SAMPLES}x{TOKENS}x{WIDTH},r=16,adapters={adapters}"),
-        make: Box::new(move |gpu| routed(gpu, adapters)),
-    });
-    let singles = all.map(|((name, make), rank)| Case {
-        name,
-        shape: format!("{SAMPLES}x{TOKENS}x{WIDTH},r={rank}"),
-        make: Box::new(move |gpu| make(gpu, rank)),
-    });
-    let halves: [(&'static str, MakeStored); 2] =
-        [("lora_forward", forward_of), ("lora_backward", backward_of)];
-    let halves = halves.map(|(name, make)| Case {
-        name,
-        shape: format!("{SAMPLES}x{TOKENS}x{WIDTH},r=16,f16"),
-        make: Box::new(move |gpu| make(gpu, 16, Dtype::F16)),
-    });
-    singles.chain(halves).chain(routed).collect()
+    let mut cases = Vec::new();
+    for (name, make, twin, make_twin) in jobs {
+        for shape in RANKS.map(shape(768)) {
+            cases.push(case(twin, make_twin, shape));
+            cases.push(case(name, make, shape));
+        }
+        cases.extend(RANKS.map(shape(1024)).map(|shape| case(name, make, shape)));
+        cases.push(case(name, make, Shape { width: 768, rank: 16, wide: Dtype::F16 }));
+    }
+    let routed: [(&str, fn(&Gpu, u32) -> Job); 2] =
+        [("lora_forward_routed", routed_forward), ("lora_backward_routed", routed_backward)];
+    for (name, make) in routed {
+        cases.extend([1, 64].map(|adapters| Case {
+            name,
+            shape: format!("{SAMPLES}x{TOKENS}x768,r=16,adapters={adapters}"),
+            make: Box::new(move |gpu| make(gpu, adapters)),
+        }));
+    }
+    cases
 }
 
 /// The numbers on the host.
 struct Problem {
+    width: u32,
     rank: u32,
-    /// Type of x, y and their gradients.
     wide: Dtype,
     family: Family,
     x: Vec<f32>,
@@ -85,15 +99,12 @@ struct Buffers {
 }
 
 impl Problem {
-    fn new(gpu: &Gpu, rank: u32) -> Self {
-        Self::stored(gpu, rank, Dtype::F32)
-    }
-
-    fn stored(gpu: &Gpu, rank: u32, wide: Dtype) -> Self {
-        let rows = |seed| numbers(ROWS * WIDTH, seed).into_iter().map(|value| wide.round(value));
+    fn new(gpu: &Gpu, Shape { width, rank, wide }: Shape) -> Self {
+        let rows = |seed| numbers(ROWS * width, seed).into_iter().map(|value| wide.round(value));
         let [x, dy] = [0, 1].map(|seed| rows(seed).collect());
-        let [a, b_t] = [2, 3].map(|seed| numbers(rank * WIDTH, seed));
-        Self { rank, wide, family: Family::of(gpu), x, dy, a, b_t, gate: numbers(SAMPLES * rank, 4) }
+        let [a, b_t] = [2, 3].map(|seed| numbers(rank * width, seed));
+        let gate = numbers(SAMPLES * rank, 4);
+        Self { width, rank, wide, family: Family::of(gpu), x, dy, a, b_t, gate }
     }
 
     /// Uploads; h is what a forward would have stored.
@@ -110,15 +121,15 @@ impl Problem {
             gate: gpu.upload("gate", &self.gate),
             h: gpu.upload("h", h),
             y: wide("y", y),
-            dx: zeros(ROWS * WIDTH),
-            da: zeros(self.rank * WIDTH),
-            db: zeros(self.rank * WIDTH),
+            dx: zeros(ROWS * self.width),
+            da: zeros(self.rank * self.width),
+            db: zeros(self.rank * self.width),
             dgate: zeros(SAMPLES * self.rank),
         }
     }
 
     fn h(&self) -> Vec<f32> {
-        twin::down(self.family, &self.x, WIDTH as usize, &self.a)
+        twin::down(self.family, &self.x, self.width as usize, &self.a)
     }
 
     fn gated<'a>(&'a self, values: &'a [f32]) -> Gated<'a> {
@@ -127,11 +138,11 @@ impl Problem {
 
     /// `((x Aᵀ) ⊙ g) Bᵀ` of the first or the last rows, from x and A or, for dx, from dy and B.
     fn injected(&self, x: &[f32], a: &[f32], b_t: &[f32], rows: &std::ops::Range<u32>) -> Vec<f32> {
-        let elements = (rows.start * WIDTH) as usize..(rows.end * WIDTH) as usize;
-        let h = twin::down(self.family, &x[elements], WIDTH as usize, a);
+        let elements = (rows.start * self.width) as usize..(rows.end * self.width) as usize;
+        let h = twin::down(self.family, &x[elements], self.width as usize, a);
         let sample = (rows.start / TOKENS * self.rank) as usize;
         let gates = Gates::Rank(&self.gate[sample..]);
-        let mut y = vec![0.0; ((rows.end - rows.start) * WIDTH) as usize];
+        let mut y = vec![0.0; ((rows.end - rows.start) * self.width) as usize];
         twin::up(Gated { gates, ..self.gated(&h) }, b_t, &Finish::default(), &mut y);
         y
     }
@@ -139,9 +150,9 @@ impl Problem {
     /// Some rows of y or dx.
     fn read_wide(&self, gpu: &Gpu, buffer: &wgpu::Buffer, rows: &std::ops::Range<u32>) -> Vec<f32> {
         if self.wide == Dtype::F32 {
-            return read_rows(gpu, buffer, WIDTH, rows.clone());
+            return read_rows(gpu, buffer, self.width, rows.clone());
         }
-        let bytes = [rows.start, rows.end].map(|row| u64::from(row * WIDTH) * 2);
+        let bytes = [rows.start, rows.end].map(|row| u64::from(row * self.width) * 2);
         let bytes =
             pollster::block_on(gpu.read_bytes(buffer, bytes[0]..bytes[1])).expect("the device answers");
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
@@ -160,17 +171,21 @@ impl Problem {
         }
     }
 
-    /// `db` as `[rank, width]`.
-    fn check_backward(&self, gpu: &Gpu, buffers: &Buffers, db: &[f32]) {
+    fn check_dx(&self, gpu: &Gpu, dx: &wgpu::Buffer) {
         for rows in few_rows() {
             let expected = self.injected(&self.dy, &self.b_t, &self.a, &rows);
-            self.assert_near_wide("lora dx", &self.read_wide(gpu, &buffers.dx, &rows), &expected);
+            self.assert_near_wide("lora dx", &self.read_wide(gpu, dx, &rows), &expected);
         }
-        let (h, u) = (self.h(), twin::down(self.family, &self.dy, WIDTH as usize, &self.b_t));
-        let da = read_rows(gpu, &buffers.da, WIDTH, 0..self.rank);
+    }
+
+    /// `db` as `[rank, width]`.
+    fn check_backward(&self, gpu: &Gpu, buffers: &Buffers, db: &[f32]) {
+        self.check_dx(gpu, &buffers.dx);
+        let (h, u) = (self.h(), twin::down(self.family, &self.dy, self.width as usize, &self.b_t));
+        let da = read_rows(gpu, &buffers.da, self.width, 0..self.rank);
         for (what, got, w, v) in [("lora da", &da[..], &u, &self.x), ("lora db", db, &h, &self.dy)] {
-            let expected = twin::outer(self.family, self.gated(w), &last_columns(v), 1.0, 1.0);
-            assert_near(what, &last_columns(got), &expected);
+            let expected = twin::outer(self.family, self.gated(w), &last_columns(v, self.width), 1.0, 1.0);
+            assert_near(what, &last_columns(got, self.width), &expected);
         }
         let rank = self.rank as usize;
         let expected = twin::dgate(&u, &h, rank, TOKENS as usize, false, [1.0, 1.0]);
@@ -178,9 +193,9 @@ impl Problem {
     }
 
     fn job(&self, wide: u32, small: u32, products: u32) -> (f64, f64) {
-        let rows = self.wide.bytes() as f64 * f64::from(wide * ROWS * WIDTH);
-        let elements = small * (2 * self.rank * WIDTH + SAMPLES * self.rank);
-        let flops = f64::from(products) * 2.0 * f64::from(ROWS * self.rank) * f64::from(WIDTH);
+        let rows = self.wide.bytes() as f64 * f64::from(wide * ROWS * self.width);
+        let elements = small * (2 * self.rank * self.width + SAMPLES * self.rank);
+        let flops = f64::from(products) * 2.0 * f64::from(ROWS * self.rank) * f64::from(self.width);
         (rows + 4.0 * f64::from(elements), flops)
     }
 }
@@ -190,13 +205,13 @@ fn few_rows() -> [std::ops::Range<u32>; 2] {
     [3..6, ROWS - 3..ROWS]
 }
 
-/// The last three columns of rows of `WIDTH`.
-fn last_columns(values: &[f32]) -> Vec<f32> {
-    values.chunks_exact(WIDTH as usize).flat_map(|row| row[row.len() - 3..].iter().copied()).collect()
+/// The last three columns of rows of `width`.
+fn last_columns(values: &[f32], width: u32) -> Vec<f32> {
+    values.chunks_exact(width as usize).flat_map(|row| row[row.len() - 3..].iter().copied()).collect()
 }
 
-fn op(rank: u32) -> Lora {
-    let desc = LoraDesc { inputs: WIDTH, outputs: WIDTH, rank, alpha: rank as f32, ..Default::default() };
+fn op(width: u32, rank: u32) -> Lora {
+    let desc = LoraDesc { inputs: width, outputs: width, rank, alpha: rank as f32, ..Default::default() };
     Lora::new(&desc).expect("a valid shape")
 }
 
@@ -205,77 +220,41 @@ fn tokens(buffer: &wgpu::Buffer, width: u32) -> View<'_> {
     View::tokens(buffer, [SAMPLES, TOKENS, width])
 }
 
-fn forward(gpu: &Gpu, rank: u32) -> Job {
-    forward_of(gpu, rank, Dtype::F32)
-}
-
-fn forward_of(gpu: &Gpu, rank: u32, wide: Dtype) -> Job {
-    let problem = Problem::stored(gpu, rank, wide);
+fn forward(gpu: &Gpu, shape: Shape) -> Job {
+    let Shape { width, rank, wide } = shape;
+    let problem = Problem::new(gpu, shape);
     let buffers = Rc::new(problem.upload(gpu, &vec![0.0; problem.x.len()], &[0.0]));
     let (host, device) = (gpu.clone(), Rc::clone(&buffers));
     let (bytes, flops) = problem.job(3, 1, 2);
     let record = move |encoder: &mut wgpu::CommandEncoder| {
         let args = Forward {
-            x: tokens(&device.x, WIDTH).of(wide),
-            a: View::matrix(&device.a, rank, WIDTH),
-            b_t: View::matrix(&device.b_t, rank, WIDTH),
+            x: tokens(&device.x, width).of(wide),
+            a: View::matrix(&device.a, rank, width),
+            b_t: View::matrix(&device.b_t, rank, width),
             bias: None,
             gate: Gate::Rank(View::matrix(&device.gate, SAMPLES, rank)),
             lambda: Knob::Host(1.0),
             dropout: None,
-            y: tokens(&device.y, WIDTH).of(wide),
+            y: tokens(&device.y, width).of(wide),
             h: None,
         };
-        op(rank).forward(&mut host.recorder(encoder), &args).expect("valid arguments");
+        op(width, rank).forward(&mut host.recorder(encoder), &args).expect("valid arguments");
     };
     let check = move |gpu: &Gpu| problem.check_forward(gpu, &buffers.y);
     Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
 }
 
-fn routed(gpu: &Gpu, adapters: u32) -> Job {
-    const RANK: u32 = 16;
-    let problem = Problem::new(gpu, RANK);
-    let buffers = Rc::new(problem.upload(gpu, &vec![0.0; problem.x.len()], &[0.0]));
-    let members = Member::pack(WIDTH, WIDTH, &vec![(RANK, RANK as f32); adapters as usize], u32::MAX);
-    let desc = BankDesc { inputs: WIDTH, outputs: WIDTH, members: &members, ..Default::default() };
-    let bank = Bank::new(gpu, &desc).expect("valid adapters");
-    let ids: Vec<i32> = (0..SAMPLES).map(|sample| (sample * 37 % adapters) as i32).collect();
-    let routing = bank.route(gpu, &ids, RowSample::Uniform(TOKENS)).expect("valid ids");
-    let arena = gpu.upload("arena", &[&problem.a[..], &problem.b_t].concat().repeat(adapters as usize));
-    let (host, device) = (gpu.clone(), Rc::clone(&buffers));
-    let (bytes, flops) = problem.job(3, 1, 2);
-    let others = routing.present().count() as f64 - 1.0;
-    let bytes = bytes + others * f64::from(2 * RANK * WIDTH * 4);
-    let record = move |encoder: &mut wgpu::CommandEncoder| {
-        let args = BankForward {
-            x: tokens(&device.x, WIDTH),
-            arenas: &[View::vector(&arena, adapters * 2 * RANK * WIDTH)],
-            routing: &routing,
-            gate: Gate::Rank(View::matrix(&device.gate, SAMPLES, RANK)),
-            lambda: Knob::Host(1.0),
-            y: tokens(&device.y, WIDTH),
-            h: None,
-        };
-        bank.forward(&mut host.recorder(encoder), &args).expect("valid arguments");
-    };
-    let check = move |gpu: &Gpu| problem.check_forward(gpu, &buffers.y);
-    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
-}
-
-fn backward(gpu: &Gpu, rank: u32) -> Job {
-    backward_of(gpu, rank, Dtype::F32)
-}
-
-fn backward_of(gpu: &Gpu, rank: u32, wide: Dtype) -> Job {
-    let problem = Problem::stored(gpu, rank, wide);
+fn backward(gpu: &Gpu, shape: Shape) -> Job {
+    let Shape { width, rank, wide } = shape;
+    let problem = Problem::new(gpu, shape);
     let buffers = Rc::new(problem.upload(gpu, &problem.dy, &problem.h()));
     let (host, device) = (gpu.clone(), Rc::clone(&buffers));
     let (bytes, flops) = problem.job(4, 2, 4);
     let record = move |encoder: &mut wgpu::CommandEncoder| {
-        let matrix = |buffer| View::matrix(buffer, rank, WIDTH);
+        let matrix = |buffer| View::matrix(buffer, rank, width);
         let args = Backward {
-            x: tokens(&device.x, WIDTH).of(wide),
-            dy: tokens(&device.y, WIDTH).of(wide),
+            x: tokens(&device.x, width).of(wide),
+            dy: tokens(&device.y, width).of(wide),
             a: matrix(&device.a),
             b_t: matrix(&device.b_t),
             bias: None,
@@ -284,7 +263,7 @@ fn backward_of(gpu: &Gpu, rank: u32, wide: Dtype) -> Job {
             dropout: None,
             h: Some(tokens(&device.h, rank)),
             u: None,
-            dx: Some(tokens(&device.dx, WIDTH).of(wide)),
+            dx: Some(tokens(&device.dx, width).of(wide)),
             da: Some(matrix(&device.da)),
             db_t: Some(matrix(&device.db)),
             dbias: None,
@@ -294,11 +273,104 @@ fn backward_of(gpu: &Gpu, rank: u32, wide: Dtype) -> Job {
             parameter_mode: Mode::Overwrite,
             condition_mode: Mode::Overwrite,
         };
-        op(rank).backward(&mut host.recorder(encoder), &args).expect("valid arguments");
+        op(width, rank).backward(&mut host.recorder(encoder), &args).expect("valid arguments");
     };
     let check = move |gpu: &Gpu| {
-        let db = read_rows(gpu, &buffers.db, WIDTH, 0..rank);
+        let db = read_rows(gpu, &buffers.db, width, 0..rank);
         problem.check_backward(gpu, &buffers, &db);
     };
+    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
+}
+
+/// Many adapters, each sample its own.
+struct Routed {
+    bank: Bank,
+    routing: Routing,
+    arena: wgpu::Buffer,
+    problem: Problem,
+}
+
+impl Routed {
+    const SHAPE: Shape = Shape { width: 768, rank: 16, wide: Dtype::F32 };
+
+    fn new(gpu: &Gpu, adapters: u32) -> Self {
+        let Shape { width, rank, .. } = Self::SHAPE;
+        let problem = Problem::new(gpu, Self::SHAPE);
+        let members = Member::pack(width, width, &vec![(rank, rank as f32); adapters as usize], u32::MAX);
+        let desc = BankDesc { inputs: width, outputs: width, members: &members, ..Default::default() };
+        let bank = Bank::new(gpu, &desc).expect("valid adapters");
+        let ids: Vec<i32> = (0..SAMPLES).map(|sample| (sample * 37 % adapters) as i32).collect();
+        let routing = bank.route(gpu, &ids, RowSample::Uniform(TOKENS)).expect("valid ids");
+        let arena = gpu.upload("arena", &[&problem.a[..], &problem.b_t].concat().repeat(adapters as usize));
+        Self { bank, routing, arena, problem }
+    }
+
+    /// Elements of the arena.
+    fn elements(&self) -> u32 {
+        (self.arena.size() / 4) as u32
+    }
+
+    /// Bytes of the matrices beyond the first adapter's.
+    fn other_bytes(&self) -> f64 {
+        let others = self.routing.present().count() as f64 - 1.0;
+        others * f64::from(2 * self.problem.rank * self.problem.width * 4)
+    }
+}
+
+fn routed_forward(gpu: &Gpu, adapters: u32) -> Job {
+    let Shape { width, rank, .. } = Routed::SHAPE;
+    let routed = Rc::new(Routed::new(gpu, adapters));
+    let problem = &routed.problem;
+    let buffers = Rc::new(problem.upload(gpu, &vec![0.0; problem.x.len()], &[0.0]));
+    let (host, device, own) = (gpu.clone(), Rc::clone(&buffers), Rc::clone(&routed));
+    let (bytes, flops) = problem.job(3, 1, 2);
+    let bytes = bytes + routed.other_bytes();
+    let record = move |encoder: &mut wgpu::CommandEncoder| {
+        let args = BankForward {
+            x: tokens(&device.x, width),
+            arenas: &[View::vector(&own.arena, own.elements())],
+            routing: &own.routing,
+            gate: Gate::Rank(View::matrix(&device.gate, SAMPLES, rank)),
+            lambda: Knob::Host(1.0),
+            y: tokens(&device.y, width),
+            h: None,
+        };
+        own.bank.forward(&mut host.recorder(encoder), &args).expect("valid arguments");
+    };
+    let check = move |gpu: &Gpu| routed.problem.check_forward(gpu, &buffers.y);
+    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
+}
+
+fn routed_backward(gpu: &Gpu, adapters: u32) -> Job {
+    let Shape { width, rank, .. } = Routed::SHAPE;
+    let routed = Rc::new(Routed::new(gpu, adapters));
+    let problem = &routed.problem;
+    let buffers = Rc::new(problem.upload(gpu, &problem.dy, &problem.h()));
+    let gradients = gpu.zeros("gradients", routed.arena.size());
+    let (host, device, own) = (gpu.clone(), Rc::clone(&buffers), Rc::clone(&routed));
+    let (bytes, flops) = problem.job(4, 2, 4);
+    let bytes = bytes + 2.0 * routed.other_bytes();
+    let record = move |encoder: &mut wgpu::CommandEncoder| {
+        let args = BankBackward {
+            x: tokens(&device.x, width),
+            dy: tokens(&device.y, width),
+            arenas: &[View::vector(&own.arena, own.elements())],
+            routing: &own.routing,
+            gate: Gate::Rank(View::matrix(&device.gate, SAMPLES, rank)),
+            lambda: Knob::Host(1.0),
+            h: Some(tokens(&device.h, rank)),
+            u: None,
+            dx: Some(tokens(&device.dx, width)),
+            gradients: Some(&[View::vector(&gradients, own.elements())]),
+            dgate: Some(View::matrix(&device.dgate, SAMPLES, rank)),
+            dlambda: None,
+            dx_mode: Mode::Accumulate,
+            parameter_mode: Mode::Overwrite,
+            condition_mode: Mode::Overwrite,
+        };
+        own.bank.backward(&mut host.recorder(encoder), &args).expect("valid arguments");
+    };
+    // The gradients of matrices are the plain job's, split by adapter; tests/gpu/lora_many.rs compares them.
+    let check = move |gpu: &Gpu| routed.problem.check_dx(gpu, &buffers.dx);
     Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
 }

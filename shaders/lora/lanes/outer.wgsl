@@ -1,10 +1,11 @@
 // `outer` for subgroups of exactly eight lanes whose loads are dear and whose broadcasts are not (software adapters).
 //
 // Workgroup: one subgroup over $FOURS · 32 columns, $RANKS ranks and a chunk of rows, column tiles fastest. Lane = $FOURS
-// times four columns, 32 apart, with their sums in registers. Rows come eight at a time: the lanes share the loads of w, four ranks each, and a
-// broadcast from a constant lane feeds four products. Loops chunk_rows / 8 times. Rows past the end count as 0.
+// times four columns, 32 apart, with their sums in registers. Rows come eight at a time: each lane loads the w of one, and a
+// broadcast from a constant lane feeds $FOURS · 4 products. Loops chunk_rows / 8 times. Rows past the end count as 0.
 
 #import lora/outer
+#import lora/walk
 
 @compute @workgroup_size(8)
 fn main(
@@ -25,35 +26,46 @@ fn main(
     }
 #repeat c FOURS
     let column$c = first_column + $cu * 32u;
-    var sums$c: array<vec4<f32>, $RANKS>;
-#end
-    for (var row = tile.first; row < tile.end; row += 8u) {
-        // Lane l: where row l of the eight starts.
-        let v_start = row_start(params.v, row_at(tile, row + lane));
-        var loaded: array<vec4<f32>, $RANKS / 4>;
 #repeat m RANKS/4
-        let place$m = $mu * 32u + lane * 4u;
-        let row$m = row + place$m / $RANKSu;
-        let start$m = row_start(params.w, row_at(tile, row$m));
-        loaded[$m] = load_w(tile, start$m, first_rank + place$m % $RANKSu, row$m < tile.end);
+#repeat i 4
+    var sums$m_$i_$c = vec4<f32>();
 #end
-#repeat t 8
+#end
+#end
+    // Lane l has row l of eight.
+    var w_at = walk_from(params.w, tile, tile.first + lane);
+    var v_at = walk_from(params.v, tile, tile.first + lane);
+    let eight_w = eight_rows(params.w);
+    let eight_v = eight_rows(params.v);
+    for (var first = tile.first; first < tile.end; first += 8u) {
+#repeat m RANKS/4
+        let w$m = load_w(tile, w_at.start, first_rank + $mu * 4u, first + lane < tile.end);
+#end
+#repeat l 8
 #repeat c FOURS
-        let v$t_$c = load_v(subgroupBroadcast(v_start, $tu), row_at(tile, row + $tu), column$c, row + $tu < tile.end);
+        let v$l_$c = load_v(subgroupBroadcast(v_at.start, $lu), row_at(tile, first + $lu), column$c, first + $lu < tile.end);
 #end
 #end
-#repeat j RANKS
-#repeat t 8
-        let w$t_$j = subgroupBroadcast(loaded[($t * $RANKS + $j) / 32][$j % 4], ($t * $RANKSu + $ju) % 32u / 4u);
+#repeat m RANKS/4
+#repeat l 8
+        let w$m_$l = subgroupBroadcast(w$m, $lu);
+#end
+#repeat i 4
+#repeat l 8
 #repeat c FOURS
-        sums$c[$j] = fma(vec4<f32>(w$t_$j), v$t_$c, sums$c[$j]);
+        sums$m_$i_$c = fma(vec4<f32>(w$m_$l[$i]), v$l_$c, sums$m_$i_$c);
 #end
 #end
 #end
+#end
+        w_at = walked(params.w, tile, w_at, eight_w, first + 8u + lane);
+        v_at = walked(params.v, tile, v_at, eight_v, first + 8u + lane);
     }
-#repeat j RANKS
+#repeat m RANKS/4
+#repeat i 4
 #repeat c FOURS
-    store_partial(tile, chunk, first_rank + $ju, column$c, sums$c[$j]);
+    store_partial(tile, chunk, first_rank + $mu * 4u + $iu, column$c, sums$m_$i_$c);
+#end
 #end
 #end
 }

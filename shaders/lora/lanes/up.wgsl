@@ -1,11 +1,12 @@
 // `up` for subgroups of exactly eight lanes whose loads are dear and whose broadcasts are not (software adapters).
 //
-// Workgroup: one subgroup over $FOURS · 32 columns and chunk_rows rows, column tiles fastest. Lane = $FOURS times four columns,
-// 32 apart, with B_t's $RANKS ranks of them in registers. Rows come eight at a time: the lanes share the loads of h, four ranks each, and a
-// broadcast from a constant lane feeds four products. Loops chunk_rows / 8 times. Rows past the end repeat
-// the last one: they store what it stores.
+// Workgroup: one subgroup over $FOURS · 32 columns and up to chunk_rows rows, column tiles fastest. Lane = $FOURS times four
+// columns, 32 apart, with B_t's $RANKS ranks of them in registers. Rows come eight at a time: each lane loads the h of one, and a
+// broadcast from a constant lane feeds $FOURS · 4 products. Loops chunk_rows / 8 times. Rows past the end repeat the last
+// one and are not stored.
 
 #import lora/up
+#import lora/walk
 
 @compute @workgroup_size(8)
 fn main(
@@ -23,37 +24,40 @@ fn main(
     }
 #repeat c FOURS
     let column$c = first_column + $cu * 32u;
-#repeat j RANKS
-    let b$j_$c = load_b(tile, $ju, column$c);
-#end
-#end
-    for (var row = tile.first; row < tile.end; row += 8u) {
-        // Lane l: where row l of the eight starts.
-        let y_start = row_start(params.y, row_at(tile, row + lane));
-        var loaded: array<vec4<f32>, $RANKS / 4>;
 #repeat m RANKS/4
-        let place$m = $mu * 32u + lane * 4u;
-        loaded[$m] = load_h(tile, row_start(params.h, row_at(tile, row + place$m / $RANKSu)), place$m % $RANKSu);
+    // [rank][column].
+    let b$m_$c = mat4x4<f32>(load_b(tile, $mu * 4u, column$c), load_b(tile, $mu * 4u + 1u, column$c),
+        load_b(tile, $mu * 4u + 2u, column$c), load_b(tile, $mu * 4u + 3u, column$c));
 #end
-#repeat t 8
-        let start$t = subgroupBroadcast(y_start, $tu);
+#end
+    // Lane l has row l of eight.
+    var h_at = walk_from(params.h, tile, tile.first + lane);
+    var y_at = walk_from(params.y, tile, tile.first + lane);
+    let eight_h = eight_rows(params.h);
+    let eight_y = eight_rows(params.y);
+    for (var first = tile.first; first < tile.end; first += 8u) {
+#repeat m RANKS/4
+        let h$m = load_h(tile, h_at.start, $mu * 4u);
+#end
+#repeat l 8
+        let start$l = subgroupBroadcast(y_at.start, $lu);
+        // At the width's end nothing is stored.
+        let end$l = select(params.width, 0u, first + $lu < tile.end);
 #repeat c FOURS
-        let old$t_$c = load_y(start$t, column$c);
-        var sums$t_$c = vec4<f32>();
+        let old$l_$c = load_y(start$l, column$c);
+        var sums$l_$c = vec4<f32>();
 #end
-#end
-#repeat t 8
-#repeat j RANKS
-        let h$t_$j = subgroupBroadcast(loaded[($t * $RANKS + $j) / 32][$j % 4], ($t * $RANKSu + $ju) % 32u / 4u);
+#repeat m RANKS/4
+        let h$l_$m = subgroupBroadcast(h$m, $lu);
 #repeat c FOURS
-        sums$t_$c = fma(vec4<f32>(h$t_$j), b$j_$c, sums$t_$c);
+        sums$l_$c = add_four(sums$l_$c, h$l_$m, b$m_$c);
 #end
 #end
-#end
-#repeat t 8
 #repeat c FOURS
-        store_y(start$t, column$c, injected(tile, old$t_$c, sums$t_$c, row_at(tile, row + $tu), column$c));
+        store_y(start$l, max(column$c, end$l), injected(tile, old$l_$c, sums$l_$c, row_at(tile, first + $lu), column$c));
 #end
 #end
+        h_at = walked(params.h, tile, h_at, eight_h, first + 8u + lane);
+        y_at = walked(params.y, tile, y_at, eight_y, first + 8u + lane);
     }
 }
