@@ -100,7 +100,7 @@ impl Family {
             },
             Self::Threads => Plan {
                 kernels: [&THREADS_DOWN, &ROUTED_THREADS_DOWN],
-                ranks: class(rank, 8),
+                ranks: class(rank, 16),
                 rows: 8,
                 columns: 4,
                 fours: 0,
@@ -110,12 +110,22 @@ impl Family {
         }
     }
 
-    /// As [`Self::down`]. Above 64 ranks B no longer fits registers: there `Lanes` takes the tiles of `Threads`, which sum
-    /// in the same order.
-    pub(super) fn up(self, rank: u32) -> Plan {
+    /// As [`Self::down`]. Where rows are whole vectors and nothing is drawn, few ranks of h are held in registers. Above 64
+    /// ranks B no longer fits them: there `Lanes` takes the tiles of `Threads`. All sum in the same order.
+    pub(super) fn up(self, rank: u32, may_hold: bool) -> Plan {
+        let ranks = class(rank, 64);
+        let holds = may_hold && ranks <= 16;
         match self {
+            Self::Lanes if holds => Plan {
+                kernels: [&LANES_UP_HELD, &ROUTED_LANES_UP_HELD],
+                ranks,
+                rows: 8 * eights(ranks),
+                columns: 0,
+                fours: 0,
+                lanes: 1,
+                is_long: true,
+            },
             Self::Lanes if rank <= 64 => {
-                let ranks = class(rank, 64);
                 // Times four columns of a lane, and rows for which it keeps B of them in registers: few rows keep their pages
                 // near, many spread the loads of B; measured.
                 let (fours, rows) = match ranks {
@@ -142,6 +152,15 @@ impl Family {
                 columns: 256,
                 fours: 0,
                 lanes: 1,
+                is_long: false,
+            },
+            Self::Threads if holds => Plan {
+                kernels: [&THREADS_UP_HELD, &ROUTED_THREADS_UP_HELD],
+                ranks,
+                rows: 8,
+                columns: 128,
+                fours: 0,
+                lanes: 64,
                 is_long: false,
             },
             _ => Plan {
@@ -223,7 +242,7 @@ pub(super) struct Plan {
     /// Ranks of a tile, also the shader's flag; 0: all.
     pub ranks: u32,
     pub rows: u32,
-    /// Columns of a tile; of `down`, which goes through all of them, those of a step.
+    /// Columns of a tile, 0: all; of `down`, which goes through all of them, those of a step.
     pub columns: u32,
     /// Times four columns of a lane, a flag too; 0: fixed.
     fours: u32,
@@ -260,14 +279,21 @@ impl Plan {
         let is_long =
             vectors && self.is_long && gpu.device().features().contains(wgpu::Features::SHADER_INT64);
         let access = [vectors.then_some("VEC4"), is_long.then_some("LONG")];
-        let own = [ranks, fours].into_iter().chain(access);
+        let eights = match self.rows / 8 {
+            _ if self.columns > 0 => None,
+            2 => Some("EIGHTS=2"),
+            4 => Some("EIGHTS=4"),
+            _ => Some("EIGHTS=8"),
+        };
+        let own = [ranks, fours, eights].into_iter().chain(access);
         own.chain(others.iter().copied()).flatten().collect()
     }
 
     /// Workgroups for so many tiles down and a matrix of `ranks` × `columns` across.
     pub(super) fn groups(&self, down: u32, rank: u32, columns: u32) -> u64 {
         let ranks = if self.ranks == 0 { 1 } else { rank.div_ceil(self.ranks) };
-        (u64::from(down) * u64::from(ranks) * u64::from(columns.div_ceil(self.columns))).div_ceil(self.lanes)
+        let columns = if self.columns == 0 { 1 } else { columns.div_ceil(self.columns) };
+        (u64::from(down) * u64::from(ranks) * u64::from(columns)).div_ceil(self.lanes)
     }
 }
 
@@ -276,13 +302,22 @@ pub(super) fn class(rank: u32, largest: u32) -> u32 {
     rank.next_power_of_two().clamp(4, largest)
 }
 
+/// Times eight rows of `Lanes` where it holds h, a flag too: many spread the loads of B, few keep pages near; measured.
+fn eights(ranks: u32) -> u32 {
+    match ranks {
+        4 => 2,
+        8 => 4,
+        _ => 8,
+    }
+}
+
 /// How the wide rows are stored.
 const STORED: &str = "|HALF=f16|HALF=bf16";
 
-/// Rank tiles of a family's kernels.
-const LANES_RANKS: &str = "RANKS=4|RANKS=8|RANKS=16|RANKS=32|RANKS=64";
-const SHARED_RANKS: &str = "RANKS=4|RANKS=8|RANKS=16";
-const THREADS_RANKS: &str = "RANKS=4|RANKS=8";
+/// Tiles of ranks.
+const ALL_RANKS: &str = "RANKS=4|RANKS=8|RANKS=16|RANKS=32|RANKS=64";
+const SOME_RANKS: &str = "RANKS=4|RANKS=8|RANKS=16";
+const FEW_RANKS: &str = "RANKS=4|RANKS=8";
 
 /// Variants of `down` and `outer`, and of `down` with many adapters.
 macro_rules! reading {
@@ -304,6 +339,16 @@ macro_rules! lanes_reading {
 const WRITING: &[&[&str]] =
     &[&["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"], &["|VEC4", STORED, "ACCUMULATE", "BIAS"]];
 const ROUTED_WRITING: &[&[&str]] = &[&["|VEC4", STORED, "|ACCUMULATE", "ROUTED"]];
+
+/// `up` that holds h, by tile and access.
+macro_rules! holding {
+    (routed $([$($tile:expr),+]),+) => {
+        &[$(&[$($tile,)+ STORED, "|ACCUMULATE", "ROUTED"]),+]
+    };
+    ($([$($tile:expr),+]),+) => {
+        &[$(&[$($tile,)+ STORED, "|ACCUMULATE"], &[$($tile,)+ STORED, "ACCUMULATE", "BIAS"]),+]
+    };
+}
 
 /// `up` of Lanes.
 macro_rules! lanes_writing {
@@ -397,7 +442,7 @@ static LANES_DOWN: Kernel = Kernel {
     source: include_str!("../../shaders/lora/lanes/down.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
-    flags: lanes_reading!([LANES_RANKS]),
+    flags: lanes_reading!([ALL_RANKS]),
     loop_bound: "inputs / 16 (h), outputs / 16 (u)",
     when: "h = x Aᵀ and u = dy B, subgroups of 8",
 };
@@ -407,7 +452,7 @@ static SHARED_DOWN: Kernel = Kernel {
     source: include_str!("../../shaders/lora/shared/down.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
-    flags: reading!(SHARED_RANKS),
+    flags: reading!(SOME_RANKS),
     loop_bound: "inputs / 64 (h) or outputs / 64 (u), times at most 7, + 16",
     when: "h = x Aᵀ and u = dy B, GPUs",
 };
@@ -417,7 +462,7 @@ static THREADS_DOWN: Kernel = Kernel {
     source: include_str!("../../shaders/lora/threads/down.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
-    flags: reading!(THREADS_RANKS),
+    flags: reading!(SOME_RANKS),
     loop_bound: "inputs / 4 (h), outputs / 4 (u)",
     when: "h = x Aᵀ and u = dy B, elsewhere",
 };
@@ -430,6 +475,30 @@ static LANES_UP: Kernel = Kernel {
     flags: lanes_writing!(["RANKS=4|RANKS=8", "FOURS=1"], ["RANKS=16|RANKS=32|RANKS=64", "FOURS=2"]),
     loop_bound: "32",
     when: "the injection into y and dx, subgroups of 8, at most 64 ranks",
+};
+
+static LANES_UP_HELD: Kernel = Kernel {
+    name: "lora/lanes/up_held",
+    source: include_str!("../../shaders/lora/lanes/up_held.wgsl"),
+    storage: UP_STORAGE,
+    params_bytes: size_of::<UpParams>(),
+    flags: holding!(
+        ["RANKS=4", "EIGHTS=2", "VEC4", "|LONG"],
+        ["RANKS=8", "EIGHTS=4", "VEC4", "|LONG"],
+        ["RANKS=16", "EIGHTS=8", "VEC4", "|LONG"]
+    ),
+    loop_bound: "outputs / 32 (y), inputs / 32 (dx)",
+    when: "the injection into y and dx, subgroups of 8, at most 16 ranks in whole vectors, no dropout",
+};
+
+static THREADS_UP_HELD: Kernel = Kernel {
+    name: "lora/threads/up_held",
+    source: include_str!("../../shaders/lora/threads/up_held.wgsl"),
+    storage: UP_STORAGE,
+    params_bytes: size_of::<UpParams>(),
+    flags: holding!([SOME_RANKS, "VEC4"]),
+    loop_bound: "32",
+    when: "the injection into y and dx, elsewhere, at most 16 ranks in whole vectors, no dropout",
 };
 
 static SHARED_UP: Kernel = Kernel {
@@ -467,7 +536,7 @@ static SHARED_OUTER: Kernel = Kernel {
     source: include_str!("../../shaders/lora/shared/outer.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<OuterParams>(),
-    flags: reading!(SHARED_RANKS),
+    flags: reading!(SOME_RANKS),
     loop_bound: "chunk rows · 17 / 16; a chunk has 256, doubled until the partials fit 64 MiB",
     when: "first stage of dA and dB_t, GPUs",
 };
@@ -477,7 +546,7 @@ static THREADS_OUTER: Kernel = Kernel {
     source: include_str!("../../shaders/lora/threads/outer.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<OuterParams>(),
-    flags: reading!(THREADS_RANKS),
+    flags: reading!(FEW_RANKS),
     loop_bound: "chunk rows: 256, doubled until the partials fit 64 MiB",
     when: "first stage of dA and dB_t, elsewhere",
 };
@@ -485,15 +554,15 @@ static THREADS_OUTER: Kernel = Kernel {
 static ROUTED_LANES_DOWN: Kernel = routed(
     &LANES_DOWN,
     ROUTED,
-    lanes_reading!(routed[LANES_RANKS]),
+    lanes_reading!(routed[ALL_RANKS]),
     "h = x Aᵀ and u = dy B, subgroups of 8, many adapters",
 );
 static ROUTED_SHARED_DOWN: Kernel =
-    routed(&SHARED_DOWN, ROUTED, reading!(routed SHARED_RANKS), "h = x Aᵀ and u = dy B, GPUs, many adapters");
+    routed(&SHARED_DOWN, ROUTED, reading!(routed SOME_RANKS), "h = x Aᵀ and u = dy B, GPUs, many adapters");
 static ROUTED_THREADS_DOWN: Kernel = routed(
     &THREADS_DOWN,
     ROUTED,
-    reading!(routed THREADS_RANKS),
+    reading!(routed SOME_RANKS),
     "h = x Aᵀ and u = dy B, elsewhere, many adapters",
 );
 static ROUTED_LANES_UP: Kernel = routed(
@@ -501,6 +570,22 @@ static ROUTED_LANES_UP: Kernel = routed(
     ROUTED,
     lanes_writing!(routed ["RANKS=4|RANKS=8", "FOURS=1"], ["RANKS=16|RANKS=32|RANKS=64", "FOURS=2"]),
     "the injection into y and dx, subgroups of 8, at most 64 ranks, many adapters",
+);
+static ROUTED_LANES_UP_HELD: Kernel = routed(
+    &LANES_UP_HELD,
+    ROUTED,
+    holding!(routed
+        ["RANKS=4", "EIGHTS=2", "VEC4", "|LONG"],
+        ["RANKS=8", "EIGHTS=4", "VEC4", "|LONG"],
+        ["RANKS=16", "EIGHTS=8", "VEC4", "|LONG"]
+    ),
+    "the injection into y and dx, subgroups of 8, at most 16 ranks in whole vectors, many adapters",
+);
+static ROUTED_THREADS_UP_HELD: Kernel = routed(
+    &THREADS_UP_HELD,
+    ROUTED,
+    holding!(routed [SOME_RANKS, "VEC4"]),
+    "the injection into y and dx, elsewhere, at most 16 ranks in whole vectors, many adapters",
 );
 static ROUTED_SHARED_UP: Kernel =
     routed(&SHARED_UP, ROUTED, ROUTED_WRITING, "the injection into y and dx, GPUs, many adapters");
@@ -515,23 +600,25 @@ static ROUTED_LANES_OUTER: Kernel = routed(
 static ROUTED_SHARED_OUTER: Kernel = routed(
     &SHARED_OUTER,
     ROUTED,
-    reading!(routed SHARED_RANKS),
+    reading!(routed SOME_RANKS),
     "first stage of dA and dB_t, GPUs, many adapters",
 );
 static ROUTED_THREADS_OUTER: Kernel = routed(
     &THREADS_OUTER,
     ROUTED,
-    reading!(routed THREADS_RANKS),
+    reading!(routed FEW_RANKS),
     "first stage of dA and dB_t, elsewhere, many adapters",
 );
 
-pub(super) const KERNELS: [&Kernel; 18] = [
+pub(super) const KERNELS: [&Kernel; 22] = [
     &LANES_DOWN,
     &SHARED_DOWN,
     &THREADS_DOWN,
     &LANES_UP,
+    &LANES_UP_HELD,
     &SHARED_UP,
     &THREADS_UP,
+    &THREADS_UP_HELD,
     &LANES_OUTER,
     &SHARED_OUTER,
     &THREADS_OUTER,
@@ -539,8 +626,10 @@ pub(super) const KERNELS: [&Kernel; 18] = [
     &ROUTED_SHARED_DOWN,
     &ROUTED_THREADS_DOWN,
     &ROUTED_LANES_UP,
+    &ROUTED_LANES_UP_HELD,
     &ROUTED_SHARED_UP,
     &ROUTED_THREADS_UP,
+    &ROUTED_THREADS_UP_HELD,
     &ROUTED_LANES_OUTER,
     &ROUTED_SHARED_OUTER,
     &ROUTED_THREADS_OUTER,

@@ -321,7 +321,7 @@ pub(super) fn down(
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let (family, inputs, dropout) = (step.family, x.width(), step.dropout_of(side));
-    let tile_rows = |rank| family.down(rank).rows;
+    let tile_rows = |rank, _| family.down(rank).rows;
     for part in step.maps.parts(recorder.gpu(), side, &[*x, *h], h.width(), tile_rows)? {
         let plan = family.down(part.rank);
         let vectors = part.vectors && take_vectors(&[x, h]) && inputs.is_multiple_of(plan.columns);
@@ -414,10 +414,12 @@ pub(super) fn up(
     let alignment = recorder.gpu().alignment();
     let (family, width, dropout) = (step.family, y.width(), step.dropout_of(side));
     let bias = step.bias.filter(|_| side == Side::B);
-    let tile_rows = |rank| family.up(rank).rows;
+    let vectors = take_vectors(&[h, y]) && bias.is_none_or(|bias| bias.is_vec4());
+    let plan = |rank, of_matrix: bool| family.up(rank, vectors && of_matrix && dropout.is_none());
+    let tile_rows = |rank, of_matrix| plan(rank, of_matrix).rows;
     for part in step.maps.parts(recorder.gpu(), side, &[*h, *y], h.width(), tile_rows)? {
-        let plan = family.up(part.rank);
-        let vectors = part.vectors && take_vectors(&[h, y]) && bias.is_none_or(|bias| bias.is_vec4());
+        let plan = plan(part.rank, part.vectors);
+        let vectors = vectors && part.vectors;
         let flags = plan.flags(
             recorder.gpu(),
             vectors,
@@ -460,7 +462,7 @@ pub(super) fn up(
             knobs: &[(offset_of!(UpParams, lambda), step.lambda)],
             storage: &storage,
             groups: plan.groups(part.tiles, 1, width),
-            iterations: u64::from(part.rank) + 60,
+            iterations: u64::from(part.rank) + u64::from(width / 32) + 60,
         })?;
     }
     Ok(())

@@ -72,23 +72,24 @@ impl<'a> Maps<'a> {
         }
     }
 
-    /// Every dispatch of a map over rows of these views, in tiles of as many rows as a rank takes.
+    /// Every dispatch of a map over rows of these views, in tiles of as many rows as a rank takes, and a matrix that may be
+    /// loaded four elements at a time.
     pub(super) fn parts(
         &self,
         gpu: &Gpu,
         side: Side,
         views: &[View<'_>],
         rank: u32,
-        tile_rows: impl Fn(u32) -> u32,
+        tile_rows: impl Fn(u32, bool) -> u32,
     ) -> Result<Vec<Part<'a>>, Error> {
         let Self::Many { bank, routing, arenas } = self else {
             let matrix = self.matrix(side).expect("one adapter has both matrices");
-            let bound = matrix.bind(gpu.alignment());
+            let (bound, vectors) = (matrix.bind(gpu.alignment()), matrix.is_vec4());
             let chunks = gpu.row_chunks(OP, views, 1)?;
             return Ok(chunks
                 .into_iter()
                 .map(|rows| Part {
-                    tiles: (rows.end - rows.start).div_ceil(tile_rows(rank)),
+                    tiles: (rows.end - rows.start).div_ceil(tile_rows(rank, vectors)),
                     rows,
                     rank,
                     matrix: bound,
@@ -97,7 +98,7 @@ impl<'a> Maps<'a> {
                     scale: self.scale(),
                     route: Route::default(),
                     tables: None,
-                    vectors: matrix.is_vec4(),
+                    vectors,
                 })
                 .collect());
         };
@@ -107,7 +108,8 @@ impl<'a> Maps<'a> {
             .map(|run| {
                 let window = run.window(&arenas[run.arena]);
                 let matrix = window.bind(gpu.alignment());
-                let route = routing.tiles(tile_rows(run.rank), &run.segments);
+                let vectors = bank.vectors && arenas[run.arena].offset.is_multiple_of(16);
+                let route = routing.tiles(tile_rows(run.rank, vectors), &run.segments);
                 Part {
                     rows: 0..routing.rows,
                     tiles: route.count,
@@ -118,7 +120,7 @@ impl<'a> Maps<'a> {
                     scale: 1.0,
                     route: Route { matrix: side as u32, shift: run.shift(&matrix), ..route },
                     tables: self.tables(),
-                    vectors: bank.vectors && arenas[run.arena].offset.is_multiple_of(16),
+                    vectors,
                 }
             })
             .collect())
