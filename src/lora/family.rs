@@ -24,7 +24,8 @@ use bytemuck::{Pod, Zeroable};
 #[non_exhaustive]
 pub enum Family {
     /// Subgroups of exactly eight lanes that share their loads by broadcasts from constant lanes. For software adapters
-    /// such as lavapipe, where loads are dear and broadcasts nearly free. Needs [`wgpu::Features::SUBGROUP`].
+    /// such as lavapipe, where loads are dear and broadcasts nearly free. Needs [`wgpu::Features::SUBGROUP`]; is faster with
+    /// [`wgpu::Features::SHADER_INT64`], with the same bits.
     Lanes,
     /// Tiles in workgroup memory, whole lines to and from memory, no subgroups: for GPUs. Needs 13,056 bytes of workgroup
     /// memory and 128 invocations; WebGPU's default limits give more.

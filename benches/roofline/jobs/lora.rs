@@ -34,6 +34,7 @@ struct Shape {
 }
 
 type Make = fn(&Gpu, Shape) -> Job;
+type MakeRouted = fn(&Gpu, u32) -> Job;
 
 pub(super) fn cases() -> Vec<Case> {
     let case = |name, make: Make, shape: Shape| {
@@ -57,7 +58,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.extend(RANKS.map(shape(1024)).map(|shape| case(name, make, shape)));
         cases.push(case(name, make, Shape { width: 768, rank: 16, wide: Dtype::F16 }));
     }
-    let routed: [(&str, fn(&Gpu, u32) -> Job); 2] =
+    let routed: [(&str, MakeRouted); 2] =
         [("lora_forward_routed", routed_forward), ("lora_backward_routed", routed_backward)];
     for (name, make) in routed {
         cases.extend([1, 64].map(|adapters| Case {
