@@ -605,8 +605,8 @@ fn dropout_drops_its_share_and_keeps_the_mean() {
     assert!((share - 0.3).abs() < 0.01 && (mean - 1.0).abs() < 0.015, "{share} {mean}");
 }
 
-/// The suite's adapter with a device of an embedder who asks for no feature.
-fn without_features(gpu: &Gpu) -> Gpu {
+/// The suite's adapter with a device of an embedder who asks for these features alone.
+fn with_features(gpu: &Gpu, required_features: wgpu::Features) -> Gpu {
     pollster::block_on(async {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
@@ -615,7 +615,8 @@ fn without_features(gpu: &Gpu) -> Gpu {
             info.name == gpu.info().name && info.backend == gpu.info().backend
         };
         let adapter = adapters.into_iter().find(same).unwrap();
-        let (device, queue) = adapter.request_device(&wgpu::DeviceDescriptor::default()).await.unwrap();
+        let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
+        let (device, queue) = adapter.request_device(&descriptor).await.unwrap();
         Gpu::adopt(device, queue)
     })
 }
@@ -623,7 +624,7 @@ fn without_features(gpu: &Gpu) -> Gpu {
 #[test]
 fn a_device_without_subgroups_runs_another_family_and_refuses_lanes() {
     let Some(gpu) = gpu() else { return };
-    let plain: &'static Gpu = Box::leak(Box::new(without_features(gpu)));
+    let plain: &'static Gpu = Box::leak(Box::new(with_features(gpu, wgpu::Features::empty())));
     assert!(!Family::Lanes.runs_on(plain));
     assert_ne!(Family::of(plain), Family::Lanes);
     let case = Case::new([3, 5, 12, 20, 8], Kind::Rank);
@@ -633,6 +634,19 @@ fn a_device_without_subgroups_runs_another_family_and_refuses_lanes() {
     assert!(refused.contains("`family`") && refused.contains("SUBGROUP"), "{refused}");
     let automatic = Lora::new(&LoraDesc { inputs: 12, outputs: 20, ..Default::default() }).unwrap();
     assert_eq!(automatic.family(gpu), Ok(Family::of(gpu)));
+}
+
+#[test]
+fn a_device_without_64_bit_words_gives_the_same_bits() {
+    let Some(gpu) = gpu() else { return };
+    if !Family::Lanes.runs_on(gpu) {
+        return;
+    }
+    let short: &'static Gpu = Box::leak(Box::new(with_features(gpu, wgpu::Features::SUBGROUP)));
+    for (rank, wide) in [(4, Dtype::F32), (8, Dtype::F16), (16, Dtype::F32), (64, Dtype::F32)] {
+        let case = Case::new([3, 31, 96, 80, rank], Kind::Rank).stored(wide, Dtype::F32).with(Family::Lanes);
+        assert_same_results(&case.run(gpu, Layout::Separate), &case.run(short, Layout::Separate));
+    }
 }
 
 #[test]
