@@ -2,7 +2,7 @@
 
 use super::scratch::{Bump, Source};
 use super::view::Bound;
-use super::{Binding, Gpu, Kernel};
+use super::{Binding, Gpu, Kernel, View};
 use crate::Error;
 use std::sync::{Arc, Mutex};
 
@@ -29,7 +29,7 @@ impl Default for Knob<'_> {
     }
 }
 
-impl Knob<'_> {
+impl<'a> Knob<'a> {
     /// The value to write into the parameters; a buffer's replaces it later.
     pub(crate) fn host_value(&self) -> f32 {
         match self {
@@ -41,6 +41,14 @@ impl Knob<'_> {
     /// True where the host knows that the knob is at zero.
     pub(crate) fn is_host_zero(&self) -> bool {
         matches!(self, Self::Host(value) if *value == 0.0)
+    }
+
+    /// The number in its buffer, for the overlap check.
+    pub(crate) fn view(&self) -> Option<View<'a>> {
+        match self {
+            Self::Host(_) => None,
+            Self::Buffer(buffer, offset) => Some(View::vector(buffer, 1).at(*offset)),
+        }
     }
 
     pub(crate) fn check(&self, op: &'static str, argument: &'static str) -> Result<(), Error> {

@@ -1,17 +1,20 @@
 //! Many adapters as ranges of a few buffers.
 
 use super::maps::{Maps, Side};
-use super::step::{Gradient, Matrices, Step};
+use super::step::{Gradient, Matrices, Step, recorded};
 use super::{Family, Gate, Lora, LoraDesc, OP, Routing, RowSample, Scaling, Used, class, float};
 use crate::Error;
 use crate::gpu::view::Bound;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
 use std::ops::Range;
 
+/// Arenas of a bank.
+const MAX_ARENAS: usize = 1 << 16;
+
 /// Where a matrix of an adapter lies: contiguous from an element of an arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Index among the arenas.
+    /// Index among the arenas, of which there are at most 65,536.
     pub arena: usize,
     /// Its first element.
     pub start: u32,
@@ -202,6 +205,11 @@ impl Bank {
                     let value = format!("{} bytes of adapter {id}", elements * 4);
                     return Err(Error::argument(OP, argument, value, rule, "choose a smaller rank"));
                 }
+                if place.arena >= MAX_ARENAS {
+                    let rule = format!("arenas are numbered from 0, at most {MAX_ARENAS} of them");
+                    let value = format!("in arena {} of adapter {id}", place.arena);
+                    return Err(Error::argument(OP, argument, value, rule, "number them by their order"));
+                }
                 if place.arena >= lengths.len() {
                     lengths.resize(place.arena + 1, 0);
                 }
@@ -250,8 +258,9 @@ impl Bank {
     /// As [`Lora::forward`]; a routing for other rows or another number of adapters; arenas that are too short or not f32; rows
     /// that do not fit one binding.
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &BankForward<'_>) -> Result<(), Error> {
-        self.check_forward(recorder.gpu(), args)?;
-        self.step(recorder.gpu(), args)?.forward(recorder, &args.y)
+        let used = self.check_forward(recorder.gpu(), args)?;
+        let step = self.step(recorder.gpu(), args)?;
+        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.forward(recorder, &args.y))
     }
 
     /// Records the gradients that are asked for, as [`Lora::backward`]: dA and dBᵀ over each adapter's rows, in chunks
@@ -260,7 +269,7 @@ impl Bank {
     /// # Errors
     /// As [`Bank::forward`]; a `dgate` without gates; `gradients` where two members share elements.
     pub fn backward(&self, recorder: &mut Recorder<'_>, args: &BankBackward<'_>) -> Result<(), Error> {
-        self.check_backward(recorder.gpu(), args)?;
+        let used = self.check_backward(recorder.gpu(), args)?;
         let forward = BankForward {
             x: args.x,
             arenas: args.arenas,
@@ -271,22 +280,20 @@ impl Bank {
             h: args.h,
         };
         let step = self.step(recorder.gpu(), &forward)?;
-        step.backward(
-            recorder,
-            &Gradient {
-                dy: args.dy,
-                u: args.u,
-                dx: args.dx,
-                da: args.gradients.map(Matrices::Many),
-                db_t: args.gradients.map(Matrices::Many),
-                dbias: None,
-                dgate: args.dgate,
-                dlambda: args.dlambda,
-                dx_mode: args.dx_mode,
-                parameter_mode: args.parameter_mode,
-                condition_mode: args.condition_mode,
-            },
-        )
+        let gradient = Gradient {
+            dy: args.dy,
+            u: args.u,
+            dx: args.dx,
+            da: args.gradients.map(Matrices::Many),
+            db_t: args.gradients.map(Matrices::Many),
+            dbias: None,
+            dgate: args.dgate,
+            dlambda: args.dlambda,
+            dx_mode: args.dx_mode,
+            parameter_mode: args.parameter_mode,
+            condition_mode: args.condition_mode,
+        };
+        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.backward(recorder, &gradient))
     }
 
     pub(super) fn step<'a>(&'a self, gpu: &Gpu, args: &BankForward<'a>) -> Result<Step<'a>, Error> {
@@ -371,7 +378,7 @@ impl Bank {
         Ok(used)
     }
 
-    fn check_backward(&self, gpu: &Gpu, args: &BankBackward<'_>) -> Result<(), Error> {
+    fn check_backward<'a>(&self, gpu: &Gpu, args: &BankBackward<'a>) -> Result<Vec<Used<'a>>, Error> {
         let mut used =
             self.check_inputs(gpu, &args.x, args.arenas, args.routing, &args.gate, &args.lambda)?;
         let [samples, tokens, _] = args.x.shape;
@@ -391,6 +398,9 @@ impl Bank {
             }
         }
         args.gate.check_gradient(&args.dgate)?;
+        if let Some(dgate) = args.dgate {
+            check_rows(gpu, "dgate", &dgate, Dtype::F32, dgate.shape)?;
+        }
         if let Some(dlambda) = args.dlambda {
             dlambda.check_shape(OP, "dlambda", Dtype::F32, [1, 1, 1])?;
         }
@@ -411,7 +421,8 @@ impl Bank {
             self.check_arenas("gradients", gradients)?;
             used.extend(gradients.iter().map(|view| ("gradients", *view, Access::Write)));
         }
-        check_overlap(OP, &used)
+        check_overlap(OP, &used)?;
+        Ok(used)
     }
 
     fn check_arenas(&self, argument: &'static str, arenas: &[View<'_>]) -> Result<(), Error> {
@@ -465,10 +476,19 @@ impl Bank {
         check_rows(gpu, "x", x, float(x, "x")?, [samples, tokens, self.shape.inputs])?;
         self.check_arenas("arenas", arenas)?;
         gate.check([routing.samples, 1], [samples, tokens], self.shape.rank)?;
+        if let Some(view) = gate.view() {
+            check_rows(gpu, "gate", &view, Dtype::F32, view.shape)?;
+        }
+        let hidden = x.rows() * u64::from(self.shape.rank) * 4;
+        if hidden > gpu.largest_view() {
+            let rule = format!("rows × rank × 4 bytes must fit one binding of {}", gpu.largest_view());
+            return Err(Error::argument(OP, "x", format!("{} rows", x.rows()), rule, "split the batch"));
+        }
         lambda.check(OP, "lambda")?;
         let mut used = vec![("x", *x, Access::Read)];
         used.extend(arenas.iter().map(|arena| ("arenas", *arena, Access::Read)));
         used.extend(gate.view().map(|gate| ("gate", gate, Access::Read)));
+        used.extend(lambda.view().map(|lambda| ("lambda", lambda, Access::Read)));
         Ok(used)
     }
 }

@@ -257,9 +257,21 @@ struct BoundGates<'a> {
 }
 
 impl<'a> Gated<'a> {
-    /// Views that a cut into bindings must respect.
-    fn views(&self) -> Vec<View<'a>> {
-        std::iter::once(self.rows).chain(self.gate.view()).collect()
+    /// Runs of rows that fit bindings together with another view of them, at multiples of `multiple` rows.
+    fn cuts(
+        &self,
+        recorder: &Recorder<'_>,
+        other: View<'_>,
+        multiple: u32,
+    ) -> Result<Vec<Range<u32>>, Error> {
+        // Samples without tokens have gates, but no rows.
+        if self.rows.rows() == 0 {
+            return Ok(Vec::new());
+        }
+        // A routing reaches any sample's gates, which may be more than there are rows.
+        let gate = self.gate.view().filter(|gate| self.routing.is_none() || gate.rows() == self.rows.rows());
+        let views: Vec<View<'_>> = [self.rows, other].into_iter().chain(gate).collect();
+        recorder.gpu().row_chunks(OP, &views, multiple)
     }
 
     /// Rows and gates of a run of rows.
@@ -377,9 +389,7 @@ fn with_tables<'a>(own: &[Bound<'a>], tables: Option<[Bound<'a>; 2]>) -> Vec<Bou
 pub(super) fn gated(recorder: &mut Recorder<'_>, h: &Gated<'_>, out: &View<'_>) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let rank = out.width();
-    let mut views = h.views();
-    views.push(*out);
-    for range in recorder.gpu().row_chunks(OP, &views, 1)? {
+    for range in h.cuts(recorder, *out, 1)? {
         let bound = h.bind(&range, alignment);
         let out = out.bind_rows(&range, alignment);
         let BoundGates { gates, first_row, .. } = bound;
@@ -886,9 +896,7 @@ pub(super) fn dlambda(
         down(recorder, &Step { maps, ..*step }, Side::B, sums, &partials.slice_rows(chunks.count, count))?;
     }
     let flags = [("ROUTED", tables.is_some()), ("GATE", step.gate.view().is_some())];
-    let mut views = u.views();
-    views.push(*h);
-    for range in recorder.gpu().row_chunks(OP, &views, size)? {
+    for range in u.cuts(recorder, *h, size)? {
         let filled = chunks.of(&range);
         let part = partials.bind_rows(&filled, alignment);
         let bound = u.bind(&range, alignment);

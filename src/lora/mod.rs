@@ -65,7 +65,7 @@ pub use routing::{Routing, RowSample};
 use crate::Error;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
 use maps::Maps;
-use step::{Gradient, Matrices, Step};
+use step::{Gradient, Matrices, Step, recorded};
 
 /// An argument for the overlap check.
 type Used<'a> = (&'static str, View<'a>, Access);
@@ -349,8 +349,9 @@ impl Lora {
     /// Wrong shapes, types or ranges; halves whose rows start inside a word; overlapping outputs; a λ that is not finite; a
     /// dropout outside [0, 1); a family that the device cannot run.
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
-        self.check_forward(recorder, args)?;
-        self.step(recorder.gpu(), args)?.forward(recorder, &args.y)
+        let used = self.check_forward(recorder, args)?;
+        let step = self.step(recorder.gpu(), args)?;
+        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.forward(recorder, &args.y))
     }
 
     /// Records the gradients that are asked for. With a host λ of 0 all but dλ are 0: outputs to be replaced are
@@ -359,25 +360,24 @@ impl Lora {
     /// # Errors
     /// As [`Lora::forward`]; a `dgate` without gates, a `dbias` without a bias.
     pub fn backward<'a>(&self, recorder: &mut Recorder<'_>, args: &Backward<'a>) -> Result<(), Error> {
-        self.check_backward(recorder, args)?;
+        let used = self.check_backward(recorder, args)?;
         let Backward { x, dy, a, b_t, bias, gate, lambda, dropout, h, .. } = *args;
         let forward = Forward { x, a, b_t, bias, gate, lambda, dropout, y: dy, h };
-        self.step(recorder.gpu(), &forward)?.backward(
-            recorder,
-            &Gradient {
-                dy,
-                u: args.u,
-                dx: args.dx,
-                da: args.da.map(Matrices::One),
-                db_t: args.db_t.map(Matrices::One),
-                dbias: args.dbias,
-                dgate: args.dgate,
-                dlambda: args.dlambda,
-                dx_mode: args.dx_mode,
-                parameter_mode: args.parameter_mode,
-                condition_mode: args.condition_mode,
-            },
-        )
+        let step = self.step(recorder.gpu(), &forward)?;
+        let gradient = Gradient {
+            dy,
+            u: args.u,
+            dx: args.dx,
+            da: args.da.map(Matrices::One),
+            db_t: args.db_t.map(Matrices::One),
+            dbias: args.dbias,
+            dgate: args.dgate,
+            dlambda: args.dlambda,
+            dx_mode: args.dx_mode,
+            parameter_mode: args.parameter_mode,
+            condition_mode: args.condition_mode,
+        };
+        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.backward(recorder, &gradient))
     }
 
     fn step<'a>(&self, gpu: &Gpu, args: &Forward<'a>) -> Result<Step<'a>, Error> {
@@ -409,7 +409,11 @@ impl Lora {
         Ok(used)
     }
 
-    fn check_backward(&self, recorder: &Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
+    fn check_backward<'a>(
+        &self,
+        recorder: &Recorder<'_>,
+        args: &Backward<'a>,
+    ) -> Result<Vec<Used<'a>>, Error> {
         let Backward { x, a, b_t, bias, gate, lambda, dropout, .. } = args;
         let mut used = self.check_inputs(recorder, &Inputs { x, a, b_t, bias, gate, lambda, dropout })?;
         if args.bias.is_none() && args.dbias.is_some() {
@@ -439,7 +443,8 @@ impl Lora {
                 used.push((name, view, access));
             }
         }
-        check_overlap(OP, &used)
+        check_overlap(OP, &used)?;
+        Ok(used)
     }
 
     /// What forward and backward share.
@@ -469,6 +474,7 @@ impl Lora {
         let mut used = vec![("x", *x, Access::Read), ("a", *a, Access::Read), ("b_t", *b_t, Access::Read)];
         used.extend(bias.map(|bias| ("bias", bias, Access::Read)));
         used.extend(gate.view().map(|gate| ("gate", gate, Access::Read)));
+        used.extend(lambda.view().map(|lambda| ("lambda", lambda, Access::Read)));
         Ok(used)
     }
 }

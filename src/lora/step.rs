@@ -2,9 +2,9 @@
 
 use super::gpu::{self, Gated};
 use super::maps::{Maps, Side};
-use super::{Dropout, Family, Gate, OP, class};
+use super::{Dropout, Family, Gate, OP, Used, class};
 use crate::Error;
-use crate::gpu::reduce::zero;
+use crate::gpu::reduce::{MAX_PARTIAL_BYTES, zero};
 use crate::gpu::{Dtype, Knob, Mode, Recorder, Scratch, View};
 use std::cell::OnceCell;
 
@@ -51,6 +51,21 @@ pub(super) enum Matrices<'a> {
     Many(&'a [View<'a>]),
 }
 
+/// Records an op all or not at all: where rows may not fit a binding, the same code checks everything first.
+pub(super) fn recorded(
+    recorder: &mut Recorder<'_>,
+    used: &[Used<'_>],
+    hidden_bytes: u64,
+    record: impl Fn(&mut Recorder<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let limit = recorder.gpu().largest_view();
+    let bytes = used.iter().map(|(_, view, _)| view.span() * view.dtype.bytes());
+    if bytes.chain([hidden_bytes, MAX_PARTIAL_BYTES]).any(|bytes| bytes > limit) {
+        recorder.gpu().scratch_bytes(&record)?;
+    }
+    record(recorder)
+}
+
 /// Records the forward of independent layers in three waves: every `h`, then every `h ⊙ g`, then every injection. Before
 /// them go weights that are stored in halves.
 pub(super) fn forward(recorder: &mut Recorder<'_>, layers: &[(Step<'_>, View<'_>)]) -> Result<(), Error> {
@@ -92,8 +107,13 @@ pub(super) fn forward(recorder: &mut Recorder<'_>, layers: &[(Step<'_>, View<'_>
 }
 
 impl<'a> Step<'a> {
-    pub(super) fn forward(self, recorder: &mut Recorder<'_>, y: &View<'_>) -> Result<(), Error> {
-        forward(recorder, &[(self, *y)])
+    /// Bytes of h, and of u.
+    pub(super) fn hidden_bytes(&self) -> u64 {
+        self.x.rows() * u64::from(self.rank) * 4
+    }
+
+    pub(super) fn forward(&self, recorder: &mut Recorder<'_>, y: &View<'_>) -> Result<(), Error> {
+        forward(recorder, &[(*self, *y)])
     }
 
     pub(super) fn backward(&self, recorder: &mut Recorder<'_>, args: &Gradient<'_>) -> Result<(), Error> {
@@ -278,8 +298,7 @@ impl<'a> Step<'a> {
     /// A view of x's rows of width rank in `room`, which is taken from the recorder the first time.
     fn intermediate<'r>(&self, recorder: &mut Recorder<'_>, room: &'r Room) -> Result<View<'r>, Error> {
         let [samples, tokens, _] = self.x.shape;
-        let bytes = self.x.rows() * u64::from(self.rank) * 4;
-        Ok(scratch(recorder, room, bytes)?.tokens([samples, tokens, self.rank]))
+        Ok(scratch(recorder, room, self.hidden_bytes())?.tokens([samples, tokens, self.rank]))
     }
 }
 
