@@ -245,7 +245,7 @@ const STORED: &str = "|HALF=f16|HALF=bf16";
 /// Every rank tile of `down` and `outer`.
 macro_rules! reading {
     (routed $($ranks:literal $(+ $fours:literal)?),*) => {
-        &[$(&[$ranks, $($fours,)? "|VEC4", STORED, "ROUTED"]),*]
+        &[$(&[$ranks, $($fours,)? "|VEC4", STORED, "|DROPOUT", "ROUTED"]),*]
     };
     ($($ranks:literal $(+ $fours:literal)?),*) => {
         &[$(&[$ranks, $($fours,)? "|VEC4", STORED, "|DROPOUT"]),*]
@@ -255,7 +255,10 @@ macro_rules! reading {
 /// Every rank tile of `up`.
 macro_rules! writing {
     (routed $($ranks:literal + $fours:literal),*) => {
-        &[$(&[$ranks, $fours, "|VEC4", STORED, "|ACCUMULATE", "ROUTED"]),*]
+        &[$(
+            &[$ranks, $fours, "|VEC4", STORED, "|DROPOUT", "|ACCUMULATE", "ROUTED"],
+            &[$ranks, $fours, "|VEC4", STORED, "ACCUMULATE", "BIAS", "ROUTED"]
+        ),*]
     };
     ($($ranks:literal + $fours:literal),*) => {
         &[$(
@@ -268,7 +271,10 @@ macro_rules! writing {
 /// `up` over all ranks at once.
 const WRITING: &[&[&str]] =
     &[&["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"], &["|VEC4", STORED, "ACCUMULATE", "BIAS"]];
-const ROUTED_WRITING: &[&[&str]] = &[&["|VEC4", STORED, "|ACCUMULATE", "ROUTED"]];
+const ROUTED_WRITING: &[&[&str]] = &[
+    &["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE", "ROUTED"],
+    &["|VEC4", STORED, "ACCUMULATE", "BIAS", "ROUTED"],
+];
 
 /// What a kernel's dispatch draws: the Rust side of `Dropped` in `shaders/lora/dropout.wgsl`.
 #[repr(C)]
@@ -316,7 +322,8 @@ pub(super) struct UpParams {
     pub(super) route: Route,
     pub(super) dropout: Dropped,
     pub(super) bias_start: u32,
-    pub(super) pad: [u32; 3],
+    pub(super) bias_stride: u32,
+    pub(super) pad: [u32; 2],
 }
 
 #[repr(C)]
@@ -338,6 +345,9 @@ pub(super) struct OuterParams {
 
 const STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write];
 const UP_STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write, Binding::Read];
+/// As [`ROUTED`], and the bias.
+const ROUTED_UP: &[Binding] =
+    &[Binding::Read, Binding::Read, Binding::Write, Binding::Read, Binding::Read, Binding::Read];
 
 static LANES_DOWN: Kernel = Kernel {
     name: "lora/lanes/down",
@@ -461,7 +471,7 @@ static ROUTED_THREADS_DOWN: Kernel = routed(
 );
 static ROUTED_LANES_UP: Kernel = routed(
     &LANES_UP,
-    ROUTED,
+    ROUTED_UP,
     writing!(routed
         "RANKS=4" + "FOURS=1",
         "RANKS=8" + "FOURS=1",
@@ -472,9 +482,9 @@ static ROUTED_LANES_UP: Kernel = routed(
     "the injection into y and dx, subgroups of 8, at most 64 ranks, many adapters",
 );
 static ROUTED_SHARED_UP: Kernel =
-    routed(&SHARED_UP, ROUTED, ROUTED_WRITING, "the injection into y and dx, GPUs, many adapters");
+    routed(&SHARED_UP, ROUTED_UP, ROUTED_WRITING, "the injection into y and dx, GPUs, many adapters");
 static ROUTED_THREADS_UP: Kernel =
-    routed(&THREADS_UP, ROUTED, ROUTED_WRITING, "the injection into y and dx, elsewhere, many adapters");
+    routed(&THREADS_UP, ROUTED_UP, ROUTED_WRITING, "the injection into y and dx, elsewhere, many adapters");
 static ROUTED_LANES_OUTER: Kernel = routed(
     &LANES_OUTER,
     ROUTED,

@@ -248,6 +248,8 @@ fn routed(gpu: &Gpu, adapters: u32) -> Job {
     let bytes = bytes + others * f64::from(2 * RANK * WIDTH * 4);
     let record = move |encoder: &mut wgpu::CommandEncoder| {
         let args = BankForward {
+            bias: None,
+            dropout: None,
             x: tokens(&device.x, WIDTH),
             arenas: &[View::vector(&arena, adapters * 2 * RANK * WIDTH)],
             routing: &routing,

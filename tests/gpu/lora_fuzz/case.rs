@@ -133,13 +133,13 @@ impl Case {
             fault,
             flawed: false,
         };
+        case.weights = c.of(&TYPES);
+        case.make_dropout(c);
         if is_many {
             case.make_many(c);
         } else {
-            case.weights = c.of(&TYPES);
             case.batch = [c.of(&[1, 2, 3, 5, 0]), if c.one_in(12) { 0 } else { c.size() }];
             case.batch[1] = case.affordable(case.batch[0], case.batch[1]);
-            case.make_dropout(c);
         }
         case.place_all(c);
         case.share_inputs(c);
@@ -205,14 +205,14 @@ impl Case {
         match &self.many {
             Some(many) => {
                 assert!(many.arenas.len() <= ARENAS.len());
-                let of = |names: [&'static str; 8]| {
-                    let shape = |(name, &length): (&'static str, &u32)| (name, single, [1, 1, length]);
+                let of = |names: [&'static str; 8], dtype| {
+                    let shape = |(name, &length): (&'static str, &u32)| (name, dtype, [1, 1, length]);
                     names.into_iter().zip(&many.arenas).map(shape).collect::<Vec<_>>()
                 };
-                shapes.extend(of(ARENAS));
+                shapes.extend(of(ARENAS, weights));
                 // All or none.
                 if self.backward && c.one_in(2) {
-                    shapes.extend(of(GRADIENTS));
+                    shapes.extend(of(GRADIENTS, single));
                 }
             }
             None => {
@@ -220,11 +220,12 @@ impl Case {
                 shapes.push(("b_t", weights, [rank, 1, outputs]));
                 gradients.push(("da", single, [rank, 1, inputs]));
                 gradients.push(("db_t", single, [rank, 1, outputs]));
-                if c.one_in(3) {
-                    shapes.push(("bias", weights, [1, 1, outputs]));
-                    gradients.push(("dbias", single, [1, 1, outputs]));
-                }
             }
+        }
+        if c.one_in(3) {
+            let members = self.many.as_ref().map_or(1, |many| many.members.len() as u32);
+            shapes.push(("bias", weights, [members, 1, outputs]));
+            gradients.push(("dbias", single, [members, 1, outputs]));
         }
         if let Some(Gates { scalar, per_token }) = self.gates {
             let width = if scalar { 1 } else { rank };
@@ -268,6 +269,9 @@ impl Case {
         };
         let row_stride = stride(width);
         let sample_stride = stride(tokens.max(1) * row_stride);
+        // The biases of many adapters have no gaps.
+        let is_packed = matches!(name, "bias" | "dbias") && samples > 1 && dtype == Dtype::F32;
+        let sample_stride = if is_packed { width } else { sample_stride };
         // Strides that nothing is reached by may be anything.
         let row_stride = if tokens <= 1 && c.one_in(3) { c.of(&[0, 1, u32::MAX]) } else { row_stride };
         let sample_stride = if samples <= 1 && c.one_in(3) { c.of(&[0, 1, u32::MAX]) } else { sample_stride };
@@ -303,6 +307,14 @@ impl Case {
                 .any(|(other, its)| (written(name) || written(other)) && spot.shares_bytes(its))
         };
         spots.iter().enumerate().any(of_one)
+    }
+
+    /// Biases of many adapters with gaps.
+    fn has_loose_biases(&self) -> bool {
+        let loose = |spot: &Spot| {
+            spot.shape[0] > 1 && spot.dtype == Dtype::F32 && spot.sample_stride != spot.shape[2]
+        };
+        ["bias", "dbias"].iter().filter_map(|name| self.spots.get(name)).any(loose)
     }
 
     /// A view that leaves its buffer, overlaps itself or splits words.
@@ -407,7 +419,7 @@ impl Case {
                 self.spots.insert("lambda", spot);
                 self.flawed = true;
             }
-            "dropout" if self.many.is_none() => {
+            "dropout" => {
                 let probability = c.of(&[1.0, -0.1, f32::NAN, f32::INFINITY]);
                 self.dropout = Some(Dropout { probability, ..Default::default() });
                 self.flawed = true;
@@ -435,7 +447,7 @@ impl Case {
             "bank" => self.spoil_bank(c),
             _ => {}
         }
-        self.flawed |= self.has_bad_view() || self.overlaps();
+        self.flawed |= self.has_bad_view() || self.overlaps() || self.has_loose_biases();
     }
 
     fn spoil_bank(&mut self, c: &mut Choices) {

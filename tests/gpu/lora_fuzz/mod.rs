@@ -215,9 +215,10 @@ fn record(
     let [dx_mode, parameter_mode, condition_mode] = case.modes;
     let (x, h, u, dx) = (must("x"), view("h"), view("u"), view("dx"));
     let (dgate, dlambda) = (view("dgate"), view("dlambda"));
+    let (bias, dropout) = (view("bias"), case.dropout);
     let Some(many) = &case.many else {
         let op = Lora::new(&case.desc)?;
-        let (a, b_t, bias, dropout) = (must("a"), must("b_t"), view("bias"), case.dropout);
+        let (a, b_t) = (must("a"), must("b_t"));
         if !case.backward {
             return op
                 .forward(recorder, &Forward { x, a, b_t, bias, gate, lambda, dropout, y: must("y"), h });
@@ -257,19 +258,22 @@ fn record(
     };
     let (arenas, gradients) = (views('a'), views('g'));
     if !case.backward {
-        let args = BankForward { x, arenas: &arenas, routing, gate, lambda, y: must("y"), h };
+        let args = BankForward { x, arenas: &arenas, bias, routing, gate, lambda, dropout, y: must("y"), h };
         return bank.forward(recorder, &args);
     }
     let args = BankBackward {
         x,
         dy: must("dy"),
         arenas: &arenas,
+        bias,
         routing,
         gate,
         lambda,
+        dropout,
         h,
         u,
         dx,
+        dbias: view("dbias"),
         gradients: (!gradients.is_empty()).then_some(&gradients),
         dgate,
         dlambda,
@@ -316,12 +320,14 @@ fn model(case: &Case, memory: &Memory) -> Model {
                 let arena = &case.spots[format!("a{}", place.arena).as_str()];
                 wide(&memory.get(&inside(arena, place.start, rank, width)))
             };
-            let adapters = members.iter().map(|member| Adapter {
+            let biases = get("bias").unwrap_or_default();
+            let width = outputs as usize;
+            let adapters = members.iter().enumerate().map(|(id, member)| Adapter {
                 rank: member.rank as usize,
                 scale: scale(member.rank, member.alpha),
                 a: matrix(member.a, member.rank, inputs),
                 b_t: matrix(member.b_t, member.rank, outputs),
-                bias: Vec::new(),
+                bias: biases.iter().skip(id * width).take(width).copied().collect(),
             });
             (adapters.collect(), samples.iter().map(|&sample| usize::try_from(ids[sample]).ok()).collect())
         }
@@ -417,6 +423,8 @@ fn expected(case: &Case, before: &Memory) -> Vec<(String, Spot, Vec<Expected>)> 
         magnitudes: of(&magnitudes),
         terms,
     };
+    let dbias = [&values, &magnitudes].map(|out| out.dbias.concat());
+    let has_rows = |id: usize| model.adapter_of_row.contains(&Some(id));
     let mut out = Vec::new();
     for (name, spot) in &case.spots {
         if !is_output(name, case.backward) {
@@ -443,7 +451,7 @@ fn expected(case: &Case, before: &Memory) -> Vec<(String, Spot, Vec<Expected>)> 
             "dx" => sums(|out| &out.dx, widths),
             "da" => sums(|out| &out.da[0], all),
             "db_t" => sums(|out| &out.db_t[0], all),
-            "dbias" => sums(|out| &out.dbias[0], all),
+            "dbias" => Sums { values: &dbias[0], magnitudes: &dbias[1], terms: all },
             "dgate" => sums(|out| &out.dgate, all),
             _ => Sums { values: &[values.dlambda], magnitudes: &[magnitudes.dlambda], terms: all },
         };
@@ -455,6 +463,12 @@ fn expected(case: &Case, before: &Memory) -> Vec<(String, Spot, Vec<Expected>)> 
             }
         } else if is_host_off && !matches!(*name, "h" | "u" | "dlambda") {
             expected.fill(off(mode));
+        }
+        if *name == "dbias" {
+            let of_adapters = expected.chunks_mut(model.outputs).enumerate();
+            of_adapters
+                .filter(|(id, _)| case.many.is_some() && !has_rows(*id))
+                .for_each(|(_, expected)| expected.fill(Expected::Kept));
         }
         out.push(((*name).to_owned(), *spot, expected));
     }
