@@ -271,6 +271,14 @@ impl Bank {
         self.shape.rank
     }
 
+    /// As [`Lora::variant`].
+    ///
+    /// # Errors
+    /// The descriptor's cannot run there.
+    pub fn variant(&self, gpu: &Gpu) -> Result<Family, Error> {
+        Lora { desc: self.shape }.variant(gpu)
+    }
+
     /// The adapters.
     pub fn members(&self) -> &[Member] {
         &self.members
@@ -324,7 +332,7 @@ impl Bank {
 
     pub(super) fn step<'a>(&'a self, gpu: &Gpu, args: &BankForward<'a>) -> Result<Step<'a>, Error> {
         Ok(Step {
-            family: Lora { desc: self.shape }.family(gpu)?,
+            family: self.variant(gpu)?,
             rank: self.shape.rank,
             maps: Maps::Many { bank: self, routing: args.routing, arenas: args.arenas, widened: None },
             bias: args.bias,

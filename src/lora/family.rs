@@ -11,13 +11,14 @@ use bytemuck::{Pod, Zeroable};
 /// that each documents.
 ///
 /// Chosen by what the device says of itself, never by the batch, so that a row alone has the bits that it has in any
-/// batch. [`super::LoraDesc::family`] overrides the choice.
+/// batch. [`super::LoraDesc::family`] overrides the choice, for example by what [`super::Tuned`] measured;
+/// [`super::Lora::variant`] tells which one runs.
 ///
 /// ```no_run
 /// # use gtca::lora::{Family, Lora, LoraDesc};
 /// # fn f(gpu: &gtca::gpu::Gpu) -> Result<(), gtca::Error> {
 /// let desc = LoraDesc { inputs: 768, outputs: 768, family: Some(Family::Threads), ..Default::default() };
-/// assert_eq!(Lora::new(&desc)?.family(gpu)?, Family::Threads);
+/// assert_eq!(Lora::new(&desc)?.variant(gpu)?.to_string(), "threads");
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +45,15 @@ impl Family {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
         let best = if software { Self::Lanes } else { Self::Shared };
         if best.runs_on(gpu) { best } else { Self::Threads }
+    }
+
+    /// Its short name, which files keep.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lanes => "lanes",
+            Self::Shared => "shared",
+            Self::Threads => "threads",
+        }
     }
 
     /// Whether the device can run it.
@@ -169,6 +179,13 @@ impl Family {
             Self::Shared => inputs.div_ceil(64) * (2 + 16 / self.parts(rank)) + self.parts(rank),
             Self::Threads => inputs.div_ceil(4),
         })
+    }
+}
+
+/// [`Family::name`].
+impl std::fmt::Display for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

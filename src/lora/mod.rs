@@ -43,6 +43,9 @@
 //! [`Family::Lanes`], else 256; doubled until all take less than 64 MiB), and the weights in f32 where they are stored in
 //! halves. [`crate::gpu::Gpu::scratch_bytes`] counts exactly.
 //!
+//! **Saved or computed again.** The backward reads h where it is given, and else computes it from x, with the same bits; u is
+//! always computed. Saving h costs `rows · rank` f32 and spares one pass over x; dx and dA alone need no h.
+//!
 //! **Rows.** Class tokens keep their bits where the views start behind them: the offset of one row, `tokens − 1` tokens a
 //! sample, the strides unchanged. Samples of differing lengths, and
 //! samples with adapters of their own, go through a [`Bank`] and its [`Routing`] (ragged rows without further adapters: a
@@ -54,12 +57,14 @@ mod gpu;
 mod maps;
 mod routing;
 mod step;
+mod tuned;
 pub mod twin;
 
 pub use bank::{Bank, BankBackward, BankDesc, BankForward, Member, Place};
 pub use family::Family;
 pub(crate) use gpu::kernels;
 pub use routing::{Routing, RowSample};
+pub use tuned::{Tuned, Workload};
 
 use crate::Error;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
@@ -98,7 +103,7 @@ pub struct LoraDesc {
     pub alpha: f32,
     /// How α becomes s.
     pub scaling: Scaling,
-    /// The structure of the kernels; without it [`Family::of`] the device.
+    /// The structure of the kernels, for example [`Tuned`]'s choice; without it [`Family::of`] the device.
     pub family: Option<Family>,
 }
 
@@ -270,7 +275,7 @@ pub struct Backward<'a> {
     pub lambda: Knob<'a>,
     /// As in the forward.
     pub dropout: Option<Dropout>,
-    /// What the forward wrote, `[samples, tokens, rank]`; computed again where it is absent and needed.
+    /// What the forward wrote, `[samples, tokens, rank]`; computed again where it is absent and needed, with the same bits.
     pub h: Option<View<'a>>,
     /// Written: `u = dy B`, `[samples, tokens, rank]`. Without it the recorder has scratch of that size.
     pub u: Option<View<'a>>,
@@ -329,7 +334,7 @@ impl Lora {
     ///
     /// # Errors
     /// The descriptor's cannot run there.
-    pub fn family(&self, gpu: &Gpu) -> Result<Family, Error> {
+    pub fn variant(&self, gpu: &Gpu) -> Result<Family, Error> {
         self.desc.family.map_or_else(|| Ok(Family::of(gpu)), |family| family.check(gpu))
     }
 
@@ -381,7 +386,7 @@ impl Lora {
 
     fn step<'a>(&self, gpu: &Gpu, args: &Forward<'a>) -> Result<Step<'a>, Error> {
         Ok(Step {
-            family: self.family(gpu)?,
+            family: self.variant(gpu)?,
             rank: self.desc.rank,
             maps: Maps::One { a: args.a, b_t: args.b_t, scale: self.scale() },
             bias: args.bias,
@@ -522,7 +527,8 @@ pub fn forward_layers(recorder: &mut Recorder<'_>, layers: &[Layer<'_>]) -> Resu
         }
     }
     check_overlap(OP, &used)?;
-    step::forward(recorder, &steps)
+    let hidden = steps.iter().map(|(step, _)| step.hidden_bytes()).max().unwrap_or(0);
+    recorded(recorder, &used, hidden, |recorder| step::forward(recorder, &steps))
 }
 
 /// Arguments that forward and backward share.

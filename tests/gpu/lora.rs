@@ -4,7 +4,10 @@ use crate::support::*;
 use gtca::Error;
 use gtca::common::rng;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, OpenOptions, Recorder, View};
-use gtca::lora::{Backward, Dropout, Family, Forward, Gate, Lora, LoraDesc, PURPOSE_DROPOUT, Scaling, twin};
+use gtca::lora::{
+    Backward, Dropout, Family, Forward, Gate, Lora, LoraDesc, PURPOSE_DROPOUT, Scaling, Tuned, Workload, twin,
+};
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -51,6 +54,8 @@ pub struct Case {
     /// Type of A, B and bias.
     weights: Dtype,
     dropout: Option<Dropout>,
+    /// Whether h and u are given, or left to the recorder.
+    saves: bool,
     /// Empty: none.
     bias: Vec<f32>,
     x: Vec<f32>,
@@ -146,6 +151,7 @@ impl Case {
             wide: Dtype::F32,
             weights: Dtype::F32,
             dropout: None,
+            saves: rank % 2 == 1,
             bias: Vec::new(),
             x: random.f32s(rows * inputs),
             a: random.f32s(rank * inputs),
@@ -248,8 +254,7 @@ impl Case {
         };
         let (x, a, b_t, bias) = (t.view(at.x), t.view(at.a), t.view(at.b_t), view(at.bias));
         let dropout = self.dropout;
-        // Odd ranks save h and u, even ones leave them to the recorder.
-        let saved = |tensor| (self.rank % 2 == 1).then(|| t.view(tensor));
+        let saved = |tensor| self.saves.then(|| t.view(tensor));
         let forward = Forward { x, a, b_t, bias, gate, lambda, dropout, y: t.view(at.y), h: saved(at.h) };
         self.op().forward(recorder, &forward)?;
         let args = Backward {
@@ -665,10 +670,76 @@ fn a_device_without_subgroups_runs_another_family_and_refuses_lanes() {
     let case = Case::new([3, 5, 12, 20, 8], Kind::Rank);
     case.check(plain, Layout::Separate);
     let op = case.with(Family::Lanes).op();
-    let refused = op.family(plain).unwrap_err().to_string();
+    let refused = op.variant(plain).unwrap_err().to_string();
     assert!(refused.contains("`family`") && refused.contains("SUBGROUP"), "{refused}");
     let automatic = Lora::new(&LoraDesc { inputs: 12, outputs: 20, ..Default::default() }).unwrap();
-    assert_eq!(automatic.family(gpu), Ok(Family::of(gpu)));
+    assert_eq!(automatic.variant(gpu), Ok(Family::of(gpu)));
+}
+
+#[test]
+fn a_tuner_takes_what_is_clearly_faster_and_remembers_it() {
+    let Some(gpu) = gpu() else { return };
+    let desc = LoraDesc { inputs: 24, outputs: 16, rank: 5, ..Default::default() };
+    let (default, all) = (Family::of(gpu), families(gpu));
+    let Some(other) = all.iter().copied().find(|family| *family != default) else { return };
+    // The default takes 100 µs; of each family the first call, which compiles, does not count.
+    let choice = |micros: u64| {
+        let mut tuned = Tuned::default();
+        let mut calls = Vec::new();
+        let time = |family| {
+            calls.push(family);
+            let took = if calls.len() <= all.len() { 1 } else { 100 };
+            Ok(Duration::from_micros(if family == other && took == 100 { micros } else { took }))
+        };
+        let family = tuned.measure_by(gpu, &desc, Workload::default(), time).unwrap();
+        assert_eq!(calls[..all.len()], calls[all.len()..2 * all.len()], "families take turns");
+        (family, tuned)
+    };
+    assert_eq!((choice(98).0, choice(100).0, choice(140).0), (default, default, default));
+    let (family, mut tuned) = choice(90);
+    assert_eq!(family, other);
+
+    let path = std::env::temp_dir().join(format!("gtca-tuned-{}", std::process::id()));
+    assert_eq!(Tuned::load(&path), Ok(Tuned::default()));
+    tuned.save(&path).unwrap();
+    let read = Tuned::load(&path).unwrap();
+    assert_eq!(read, tuned);
+    // Ranks of a class share a choice; nothing else does.
+    let known = |desc: LoraDesc, workload| read.choice(gpu, &desc, workload);
+    let every = Workload::default();
+    assert_eq!(known(desc, every), Some(other));
+    assert_eq!(known(LoraDesc { rank: 8, ..desc }, every), Some(other));
+    for desc in [LoraDesc { rank: 4, ..desc }, LoraDesc { inputs: 25, ..desc }] {
+        assert_eq!(known(desc, every), None);
+    }
+    assert_eq!(known(desc, Workload { dtype: Dtype::F16, ..every }), None);
+    assert_eq!(known(desc, Workload { backward: false, ..every }), None);
+    // What is known is not measured again.
+    assert_eq!(tuned.measure(gpu, &desc, every), Ok(other));
+
+    let lora = Lora::new(&LoraDesc { family: Some(other), ..desc }).unwrap();
+    assert_eq!(lora.variant(gpu).unwrap().to_string(), other.name());
+    std::fs::write(&path, "something else").unwrap();
+    let refused = Tuned::load(&path).unwrap_err().to_string();
+    assert!(refused.contains("first line") && refused.contains("measure again"), "{refused}");
+    std::fs::remove_file(&path).unwrap();
+    let nowhere = path.join("file");
+    assert!(tuned.save(&nowhere).unwrap_err().to_string().contains("can be written"));
+}
+
+#[test]
+fn a_tuner_measures_every_type_on_the_device() {
+    let Some(gpu) = gpu() else { return };
+    for dtype in TYPES {
+        let mut tuned = Tuned::default();
+        let desc = LoraDesc { inputs: 33, outputs: 20, rank: 4, ..Default::default() };
+        let workload = Workload { dtype, backward: dtype != Dtype::Bf16 };
+        let family = tuned.measure(gpu, &desc, workload).unwrap();
+        assert!(family.runs_on(gpu));
+        assert_eq!(tuned.choice(gpu, &desc, workload), Some(family));
+    }
+    let wrong = LoraDesc { rank: 0, ..Default::default() };
+    assert!(Tuned::default().measure(gpu, &wrong, Workload::default()).is_err());
 }
 
 #[test]
@@ -788,6 +859,41 @@ fn stored_bits(gpu: &'static Gpu, dtype: Dtype, values: &[f32]) -> Vec<f32> {
     let mut t = Tensors::new(gpu, Layout::Separate);
     let tensor = t.stored([1, 1, values.len() as u32], dtype, values);
     t.read_stored(tensor)
+}
+
+#[test]
+fn a_backward_that_computes_h_again_gives_the_bits_of_one_that_reads_it() {
+    let Some(gpu) = gpu() else { return };
+    for (i, family) in families(gpu).into_iter().enumerate() {
+        for (shape, wide) in [([5, 3, 9, 10, 5], Dtype::F32), ([9, 2, 48, 36, 8], Dtype::F16)] {
+            let case = Case::new(shape, KINDS[i % 3]).with(family).stored(wide, Dtype::F32);
+            let case = case.with_bias().with_dropout(0.3);
+            let [saved, again] = [true, false].map(|saves| Case { saves, ..case.clone() });
+            let saved = saved.run(gpu, Layout::Separate);
+            assert_same_results(&saved, &again.run(gpu, Layout::Separate));
+            // And it reads h where it is given: of another h come other gradients.
+            let mut t = Tensors::new(gpu, Layout::Separate);
+            let placed = case.place(&mut t);
+            let zeros = t.f32(
+                [shape[0] as u32, shape[1] as u32, shape[4] as u32],
+                &vec![0.0; shape[0] * shape[1] * shape[4]],
+            );
+            let args = Backward {
+                db_t: Some(t.view(placed.db_t)),
+                ..backward(
+                    t.view(placed.x),
+                    t.view(placed.dy),
+                    t.view(placed.a),
+                    t.view(placed.b_t),
+                    Gate::None,
+                    Knob::Host(1.0),
+                    Some(t.view(zeros)),
+                )
+            };
+            t.run(|recorder| case.op().backward(recorder, &args)).unwrap();
+            assert!(t.read(placed.db_t).iter().all(|value| *value == 0.0));
+        }
+    }
 }
 
 #[test]

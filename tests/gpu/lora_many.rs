@@ -651,7 +651,7 @@ fn a_sum_of_several_chunks_counts_them_from_the_adapters_first_row() {
 #[test]
 fn biases_and_dropout_match_the_reference_and_biases_the_plain_op() {
     let Some(gpu) = gpu() else { return };
-    let ranks = [4, 16, 3, 33, 70, 12, 2];
+    let ranks = [4, 16, 3, 12, 2];
     for (f, family) in families(gpu).into_iter().enumerate() {
         for (w, widths) in [[13, 18], [64, 36]].into_iter().enumerate() {
             let gates = GATES[(f * 2 + w) % GATES.len()];
@@ -672,24 +672,20 @@ fn biases_and_dropout_match_the_reference_and_biases_the_plain_op() {
 #[test]
 fn arenas_of_halves_give_the_bits_of_f32_arenas_of_the_same_numbers() {
     let Some(gpu) = gpu() else { return };
-    let ranks = [4, 16, 3, 33, 12, 1];
-    let mut turn = 0;
-    for weights in [Dtype::F16, Dtype::Bf16] {
-        for family in families(gpu) {
-            for widths in [[13, 17], [20, 36]] {
-                turn += 1;
-                let (ids, lambda) =
-                    (ids(Popularity::Uniform, 7, ranks.len()), if turn % 5 == 0 { 0.0 } else { 0.75 });
-                let case = Case::new(&ranks, ids, &lengths(7, true), widths, GATES[turn % GATES.len()]);
-                // Matrices from odd elements on, in one arena or several.
-                let arena_elements = [u32::MAX, 300][turn % 2];
-                let case = Case { family, lambda, arena_elements, ..case.complete(weights) };
-                let layout = LAYOUTS[turn % 2];
-                let halves = Case { weights, ..case.clone() }.run(gpu, layout, Mode::Overwrite);
-                let singles = case.run(gpu, layout, Mode::Overwrite);
-                assert_same_in(&format!("{weights:?} {family:?} {widths:?} λ {lambda}"), &halves, &singles);
-            }
-        }
+    let ranks = [4, 16, 3, 12, 1];
+    for (turn, family) in families(gpu).into_iter().cycle().take(6).enumerate() {
+        let weights = [Dtype::F16, Dtype::Bf16][turn / 3];
+        let lambda = if turn == 4 { 0.0 } else { 0.75 };
+        let widths = [[13, 17], [20, 36]][turn % 2];
+        let ids = ids(Popularity::Uniform, 7, ranks.len());
+        let case = Case::new(&ranks, ids, &lengths(7, true), widths, GATES[turn % GATES.len()]);
+        // In one arena or several.
+        let arena_elements = [u32::MAX, 300][turn % 2];
+        let case = Case { family, lambda, arena_elements, ..case.complete(weights) };
+        let layout = LAYOUTS[turn % 2];
+        let halves = Case { weights, ..case.clone() }.run(gpu, layout, Mode::Overwrite);
+        let singles = case.run(gpu, layout, Mode::Overwrite);
+        assert_same_in(&format!("{weights:?} {family:?} {widths:?} λ {lambda}"), &halves, &singles);
     }
 }
 
