@@ -307,6 +307,17 @@ impl Case {
         }
     }
 
+    pub fn mode_of(&self, name: &str) -> Mode {
+        let [dx, parameters, conditions] = self.modes;
+        match name {
+            "y" => Mode::Accumulate,
+            "h" | "u" => Mode::Overwrite,
+            "dx" => dx,
+            "dgate" | "dlambda" => conditions,
+            _ => parameters,
+        }
+    }
+
     /// Arguments that overlap where one is written.
     pub fn overlaps(&self) -> bool {
         let spots: Vec<_> = self.spots.iter().collect();

@@ -4,23 +4,23 @@
 //! `GTCA_FUZZ_CASES` asks for more cases, `GTCA_FUZZ_SEED` for others.
 
 mod case;
+mod expected;
 mod memory;
 mod reference;
 
 use crate::support::*;
-use case::{Case, Many, is_output};
+use case::{Case, is_output};
+use expected::{Expected, Reference, model};
 use gtca::Error;
-use gtca::common::rng;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, OpenOptions, Recorder, View};
 use gtca::lora::{
-    Backward, Bank, BankBackward, BankDesc, BankForward, Dropout, Family, Forward, Gate, Lora, LoraDesc,
-    PURPOSE_DROPOUT, RowSample, Scaling,
+    Backward, Bank, BankBackward, BankDesc, BankForward, Family, Forward, Gate, Lora, LoraDesc, RowSample,
 };
 use memory::{Memory, Spot};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
-use reference::{Adapter, Model, Outputs};
+use reference::Model;
 use std::cell::Cell;
 
 const SEED: u64 = 20_261_125;
@@ -135,7 +135,7 @@ fn filled(case: &Case) -> Memory {
     }
     let mut random = Random(case.seed);
     for (name, spot) in &case.spots {
-        if is_output(name, case.backward) && mode_of(case, name) == Mode::Overwrite {
+        if is_output(name, case.backward) && case.mode_of(name) == Mode::Overwrite {
             continue;
         }
         let mut values = random.f32s(spot.count());
@@ -155,17 +155,6 @@ fn filled(case: &Case) -> Memory {
         memory.put(spot, &h.iter().map(|&h| h as f32).collect::<Vec<_>>());
     }
     memory
-}
-
-fn mode_of(case: &Case, name: &str) -> Mode {
-    let [dx, parameters, conditions] = case.modes;
-    match name {
-        "y" => Mode::Accumulate,
-        "h" | "u" => Mode::Overwrite,
-        "dx" => dx,
-        "dgate" | "dlambda" => conditions,
-        _ => parameters,
-    }
 }
 
 /// Records and submits, whether or not it was refused.
@@ -284,243 +273,9 @@ fn record(
     bank.backward(recorder, &args)
 }
 
-/// The sample of every row.
-fn samples(case: &Case) -> Vec<usize> {
-    match &case.many {
-        None => (0..case.batch[0]).flat_map(|sample| vec![sample as usize; case.batch[1] as usize]).collect(),
-        Some(many) => {
-            let of_sample = |(sample, ends): (usize, &[u32])| vec![sample; (ends[1] - ends[0]) as usize];
-            many.starts.windows(2).enumerate().flat_map(of_sample).collect()
-        }
-    }
-}
-
-/// A matrix or vector of an adapter inside an arena.
-fn inside(arena: &Spot, start: u32, rank: u32, width: u32) -> Spot {
-    let offset = arena.offset + u64::from(start) * arena.dtype.bytes();
-    Spot { offset, shape: [rank, 1, width], sample_stride: width, row_stride: width, ..*arena }
-}
-
-fn model(case: &Case, memory: &Memory) -> Model {
-    let get = |name: &str| case.spots.get(name).map(|spot| wide(&memory.get(spot)));
-    let LoraDesc { inputs, outputs, rank, alpha, scaling, .. } = case.desc;
-    let scale = |rank: u32, alpha: f32| match scaling {
-        Scaling::Standard => f64::from(alpha) / f64::from(rank),
-        _ => f64::from(alpha) / f64::from(rank).sqrt(),
-    };
-    let samples = samples(case);
-    let (adapters, adapter_of_row) = match &case.many {
-        None => {
-            let (a, b_t, bias) = (get("a").unwrap(), get("b_t").unwrap(), get("bias").unwrap_or_default());
-            let one = Adapter { rank: rank as usize, scale: scale(rank, alpha), a, b_t, bias };
-            (vec![one], vec![Some(0); samples.len()])
-        }
-        Some(Many { members, ids, .. }) => {
-            let matrix = |place: gtca::lora::Place, rank, width| {
-                let arena = &case.spots[format!("a{}", place.arena).as_str()];
-                wide(&memory.get(&inside(arena, place.start, rank, width)))
-            };
-            let biases = get("bias").unwrap_or_default();
-            let width = outputs as usize;
-            let adapters = members.iter().enumerate().map(|(id, member)| Adapter {
-                rank: member.rank as usize,
-                scale: scale(member.rank, member.alpha),
-                a: matrix(member.a, member.rank, inputs),
-                b_t: matrix(member.b_t, member.rank, outputs),
-                bias: biases.iter().skip(id * width).take(width).copied().collect(),
-            });
-            (adapters.collect(), samples.iter().map(|&sample| usize::try_from(ids[sample]).ok()).collect())
-        }
-    };
-    let rank = rank as usize;
-    let gate_at = (0..samples.len() * rank).map(|at| {
-        let (row, j) = (at / rank, at % rank);
-        case.gates.map(|gates| {
-            let line = if gates.per_token { row } else { samples[row] };
-            if gates.scalar { line } else { line * rank + j }
-        })
-    });
-    Model {
-        inputs: inputs as usize,
-        outputs: outputs as usize,
-        rank,
-        adapters,
-        adapter_of_row,
-        gates: get("gate").unwrap_or_default(),
-        gate_at: gate_at.collect(),
-        lambda: case.lambda.into(),
-        x: get("x").unwrap(),
-        kept: kept(case.dropout, samples.len(), inputs as usize),
-        dy: get("dy").unwrap_or_default(),
-        h: get("h").filter(|_| case.backward),
-    }
-}
-
-/// What dropout multiplies x by, as its documentation says.
-fn kept(dropout: Option<Dropout>, rows: usize, width: usize) -> Vec<f64> {
-    let Some(Dropout { probability, seed, step, first_row }) = dropout else {
-        return vec![1.0; rows * width];
-    };
-    let p = f64::from(probability);
-    let kept = |at: usize| {
-        let (row, k) = (first_row.wrapping_add((at / width) as u64), at % width);
-        let draws = rng::draw4(seed, PURPOSE_DROPOUT, row, step, k as u32 / 4);
-        if f64::from(draws[k % 4]) < p * 2f64.powi(32) { 0.0 } else { 1.0 / (1.0 - p) }
-    };
-    (0..rows * width).map(kept).collect()
-}
-
-/// What an element of an output must be.
-#[derive(Clone, Copy)]
-enum Expected {
-    /// The bits that it had.
-    Kept,
-    /// A number, within a bound; without one that is finite, anything.
-    Near(f64, f64),
-}
-
-/// Elements of an output: those of a sum that is written or added, whose magnitude is known.
-struct Sums<'a> {
-    values: &'a [f64],
-    magnitudes: &'a [f64],
-    terms: usize,
-}
-
-impl Sums<'_> {
-    fn expected(&self, before: &[f32], mode: Mode, dtype: Dtype) -> Vec<Expected> {
-        let of_one = |((value, magnitude), before): ((&f64, &f64), &f32)| {
-            let before = if mode == Mode::Accumulate { f64::from(*before) } else { 0.0 };
-            let value = value + before;
-            // Subnormals may be flushed wherever they arise.
-            let bound = sum_bound(self.terms, magnitude + before.abs()) + 1e-30;
-            let (unit, least, largest) = match dtype {
-                Dtype::F16 => (2f64.powi(-11), 2f64.powi(-25), 65_000.0),
-                Dtype::Bf16 => (2f64.powi(-8), 2f64.powi(-134), 1e37),
-                _ => (0.0, 0.0, 1e37),
-            };
-            let overflows = value.abs() + bound > largest || !magnitude.is_finite() || *magnitude > 1e37;
-            let bound = bound + unit * (bound + value.abs()) + least;
-            Expected::Near(value, if overflows { f64::INFINITY } else { bound })
-        };
-        self.values.iter().zip(self.magnitudes).zip(before).map(of_one).collect()
-    }
-}
-
-/// Where every output lies, and what must be there.
-fn expected(case: &Case, before: &Memory) -> Vec<(String, Spot, Vec<Expected>)> {
-    let model = model(case, before);
-    let (values, magnitudes) = (model.outputs(), model.magnitudes().outputs());
-    let rows = model.adapter_of_row.len();
-    let widths = model.inputs + model.outputs + model.rank + 8;
-    let over_rows = rows.min(512) * 2 + rows / 64 + 2;
-    let all = widths + over_rows + 64 * model.rank;
-    let is_off = case.lambda == 0.0;
-    let is_host_off = is_off && !case.spots.contains_key("lambda");
-    let row_is_off =
-        |row: usize| model.adapter_of_row[row].is_none_or(|id| is_off || model.adapters[id].scale == 0.0);
-    let sums = |of: fn(&Outputs) -> &Vec<f64>, terms| Sums {
-        values: of(&values),
-        magnitudes: of(&magnitudes),
-        terms,
-    };
-    let dbias = [&values, &magnitudes].map(|out| out.dbias.concat());
-    let has_rows = |id: usize| model.adapter_of_row.contains(&Some(id));
-    let mut out = Vec::new();
-    for (name, spot) in &case.spots {
-        if !is_output(name, case.backward) {
-            continue;
-        }
-        let (mode, had) = (mode_of(case, name), before.get(spot));
-        let is_wide = matches!(*name, "y" | "dx");
-        if let Some(arena) = name.strip_prefix('g').and_then(|arena| arena.parse::<usize>().ok()) {
-            out.extend(expected_gradients(
-                case,
-                &model,
-                [&values, &magnitudes],
-                before,
-                arena,
-                spot,
-                [all; 2],
-            ));
-            continue;
-        }
-        let sums = match *name {
-            "y" => sums(|out| &out.y, widths),
-            "h" => sums(|out| &out.h, widths),
-            "u" => sums(|out| &out.u, widths),
-            "dx" => sums(|out| &out.dx, widths),
-            "da" => sums(|out| &out.da[0], all),
-            "db_t" => sums(|out| &out.db_t[0], all),
-            "dbias" => Sums { values: &dbias[0], magnitudes: &dbias[1], terms: all },
-            "dgate" => sums(|out| &out.dgate, all),
-            _ => Sums { values: &[values.dlambda], magnitudes: &[magnitudes.dlambda], terms: all },
-        };
-        let mut expected = sums.expected(&had, mode, spot.dtype);
-        if is_wide {
-            let width = spot.shape[2] as usize;
-            for (_, expected) in expected.chunks_mut(width).enumerate().filter(|(row, _)| row_is_off(*row)) {
-                expected.fill(off(mode));
-            }
-        } else if is_host_off && !matches!(*name, "h" | "u" | "dlambda") {
-            expected.fill(off(mode));
-        }
-        if *name == "dbias" {
-            let of_adapters = expected.chunks_mut(model.outputs).enumerate();
-            of_adapters
-                .filter(|(id, _)| case.many.is_some() && !has_rows(*id))
-                .for_each(|(_, expected)| expected.fill(Expected::Kept));
-        }
-        out.push(((*name).to_owned(), *spot, expected));
-    }
-    out
-}
-
-/// Of an output that the call has nothing to add to.
-fn off(mode: Mode) -> Expected {
-    if mode == Mode::Accumulate { Expected::Kept } else { Expected::Near(0.0, 0.0) }
-}
-
-/// Of the adapters whose matrices lie in an arena; what belongs to no adapter with rows is kept.
-fn expected_gradients(
-    case: &Case,
-    model: &Model,
-    [values, magnitudes]: [&Outputs; 2],
-    before: &Memory,
-    arena: usize,
-    spot: &Spot,
-    [terms, _]: [usize; 2],
-) -> Vec<(String, Spot, Vec<Expected>)> {
-    let Some(many) = &case.many else { return Vec::new() };
-    let mode = mode_of(case, "g");
-    let is_host_off = case.lambda == 0.0 && !case.spots.contains_key("lambda");
-    let mut out = Vec::new();
-    for (id, member) in many.members.iter().enumerate() {
-        if !model.adapter_of_row.contains(&Some(id)) {
-            continue;
-        }
-        let sides = [
-            (member.a, case.desc.inputs, &values.da, &magnitudes.da),
-            (member.b_t, case.desc.outputs, &values.db_t, &magnitudes.db_t),
-        ];
-        for (place, width, values, magnitudes) in sides {
-            if place.arena != arena {
-                continue;
-            }
-            let own = inside(spot, place.start, member.rank, width);
-            let sums = Sums { values: &values[id], magnitudes: &magnitudes[id], terms };
-            let mut expected = sums.expected(&before.get(&own), mode, Dtype::F32);
-            if is_host_off {
-                expected.fill(off(mode));
-            }
-            out.push((format!("gradient of {id} in arena {arena}"), own, expected));
-        }
-    }
-    out
-}
-
 /// Every output as expected, every other byte as before.
 fn compare(case: &Case, before: &Memory, mut after: Memory) -> Result<(), TestCaseError> {
-    for (name, spot, expected) in expected(case, before) {
+    for (name, spot, expected) in Reference::new(case, before).expected() {
         let (had, has, values) = (before.bits(&spot), after.bits(&spot), after.get(&spot));
         for (at, expected) in expected.iter().enumerate() {
             let right = match *expected {
