@@ -104,8 +104,8 @@ impl Gpu {
     /// but records nothing, so exactly the variants are made that the same call will use later, with its shapes, types and
     /// buffers. What was compiled before costs nothing.
     ///
-    /// A kernel takes milliseconds to tens of milliseconds, by driver and by whether the driver kept it on disk; the
-    /// forward and backward of one layer are some ten kernels.
+    /// What it costs is the driver's affair, and less where it keeps what it compiled on disk. On lavapipe without that, the
+    /// forward and backward of one layer with gates and a bias, in two layouts of memory, took 3.2 s of processor time.
     ///
     /// ```no_run
     /// # use gtca::{gpu::*, lora::*};

@@ -76,7 +76,9 @@ impl Model {
     pub fn outputs(&self) -> Outputs {
         let Self { inputs, outputs, rank, lambda, .. } = *self;
         let rows = self.adapter_of_row.len();
-        let zeros = |of: fn(&Adapter) -> usize| self.adapters.iter().map(|a| vec![0.0; of(a)]).collect();
+        // λ times the sum of nothing, which of a λ that is not finite is no number.
+        let none = lambda * 0.0;
+        let zeros = |of: fn(&Adapter) -> usize| self.adapters.iter().map(|a| vec![none; of(a)]).collect();
         let mut out = Outputs {
             y: vec![0.0; rows * outputs],
             h: vec![0.0; rows * rank],
@@ -85,9 +87,13 @@ impl Model {
             da: zeros(|adapter| adapter.a.len()),
             db_t: zeros(|adapter| adapter.b_t.len()),
             dbias: zeros(|adapter| adapter.bias.len()),
-            dgate: vec![0.0; self.gates.len()],
+            dgate: vec![none; self.gates.len()],
             dlambda: 0.0,
         };
+        // Of one adapter it is (Σ dy)·bias, even where Σ dy is the sum of nothing.
+        if let [only] = &self.adapters[..] {
+            out.dlambda = only.bias.iter().map(|bias| 0.0 * bias).sum();
+        }
         for (row, id) in self.adapter_of_row.iter().enumerate() {
             let Some(id) = *id else { continue };
             let adapter = &self.adapters[id];
@@ -122,7 +128,8 @@ impl Model {
                 add_scaled(&mut out.dbias[id], lambda * s, dy);
                 out.dlambda += s * dot(dy, &adapter.bias);
             }
-            let dropped = dx.iter().zip(kept).map(|(dx, kept)| if *kept == 0.0 { 0.0 } else { dx * kept });
+            let none = lambda * s * 0.0;
+            let dropped = dx.iter().zip(kept).map(|(dx, kept)| if *kept == 0.0 { none } else { dx * kept });
             out.dx[row * inputs..][..inputs].iter_mut().zip(dropped).for_each(|(out, dx)| *out = dx);
         }
         out
