@@ -121,7 +121,7 @@ pub struct BankForward<'a> {
     pub bias: Option<View<'a>>,
     /// Which rows have which adapter.
     pub routing: &'a Routing,
-    /// Gates, as wide as the largest rank; per token in x's shape, or per sample as `[samples, 1, rank]`.
+    /// Gates, as wide as the largest rank; per sample as `[samples, 1, rank]`, or else per token in x's shape.
     pub gate: Gate<'a>,
     /// λ, the adapter weight.
     pub lambda: Knob<'a>,
@@ -306,8 +306,9 @@ impl Bank {
         recorded(recorder, &used, step.hidden_bytes(), |recorder| step.forward(recorder, &args.y))
     }
 
-    /// Records the gradients that are asked for, as [`Lora::backward`]: dA and dBᵀ over each adapter's rows, in chunks
-    /// that count from the first of them.
+    /// Records the gradients that are asked for, as [`Lora::backward`]: dA, dBᵀ and dbias over each adapter's rows, in chunks
+    /// that count from the first of them. dx, dA and dBᵀ have the bits of the adapter alone; dbias and dλ are
+    /// summed in another order than there.
     ///
     /// # Errors
     /// As [`Bank::forward`]; a `dgate` without gates; a `dbias` without a bias; `gradients` where two members share elements.

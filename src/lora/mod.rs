@@ -26,9 +26,10 @@
 //!
 //! **Types.** x, y, dy and dx share one type: f32, f16 or bf16, the halves two to a word with every row from a whole word on
 //! (even strides; any width). A, b_t and bias share another; halves of these are written out as f32 once a call, exactly
-//! (`shaders/lora/widen.wgsl`). h, u, gates, λ and all parameters' gradients are f32, and so is every sum. What is stored in
-//! halves is rounded once, from the f32 that an f32 output would get, half to even, with subnormals kept and overflow to
-//! infinity. Beside an odd width the other half of a row's last word keeps its bits, and belongs to no other view.
+//! (`shaders/lora/widen.wgsl`; of many adapters, those that have rows, `widen_many.wgsl`). h, u, gates, λ and all parameters'
+//! gradients are f32, and so is every sum. What is stored in halves is rounded once, from the f32 that an f32 output would get,
+//! half to even, with subnormals kept and overflow to infinity. Beside an odd width the other half of a row's last word keeps
+//! its bits, and belongs to no other view.
 //!
 //! **Off is off.** A host λ of 0 does not touch y. A λ of 0 in a buffer, or an addend that is exactly 0 (as with
 //! B = 0, no bias and finite x, A, g), leaves every bit of y as it was stored: −0, Inf and NaN too.
