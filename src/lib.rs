@@ -52,6 +52,9 @@ pub mod sensitivity;
 pub use error::Error;
 pub use wgpu;
 
+/// Version of everything that changes trained numbers: orders of sums, encodings, random streams.
+pub(crate) const NUMERICS_VERSION: u32 = 1;
+
 /// The README's example compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

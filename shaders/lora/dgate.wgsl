@@ -61,7 +61,7 @@ fn main(
     if first >= params.tokens {
         return;
     }
-    let tile = Tile(first, min(first + params.chunk_tokens, params.tokens), params.rank, 0u, params.scale);
+    let tile = Tile(first, min(first + params.chunk_tokens, params.tokens), params.rank, 0u, params.scale, 0u);
     let first_row = sample * params.tokens + tile.first;
     let end_row = sample * params.tokens + tile.end;
 #endif

@@ -9,7 +9,7 @@ struct Route {
     count: u32,      // of this dispatch
     matrix: u32,     // 2: A; 3: b_t
     shift: u32,      // from an entry's start to elements of the binding
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
+    first_segment: u32, // of this dispatch
+    elements: u32,   // from one segment's matrix to the next where they are written out in that order; 0: `entries` says
+    pad: u32,
 }

@@ -11,6 +11,7 @@ struct Tile {
     rank: u32,  // of its adapter
     start: u32, // where its adapter's matrix starts
     scale: f32, // s
+    adapter: u32,
 }
 
 // The tile of `rows` rows with this index; those past the end are empty and end where the last one does.
@@ -21,12 +22,14 @@ fn tile_at(index: u32, rows: u32) -> Tile {
     let segment = routes[route.tiles + own];
     let first = routes[route.starts + segment] + (own - routes[route.firsts + segment]) * rows;
     let end = min(first + rows, routes[route.starts + segment + 1u]);
-    let entry = entries[routes[route.adapters + segment]];
-    let start = entry[route.matrix] + route.shift;
-    return Tile(select(end, first, index < route.count), end, entry.x, start, bitcast<f32>(entry.y));
+    let adapter = routes[route.adapters + segment];
+    let entry = entries[adapter];
+    let in_order = (segment - route.first_segment) * route.elements;
+    let start = select(entry[route.matrix], in_order, route.elements != 0u) + route.shift;
+    return Tile(select(end, first, index < route.count), end, entry.x, start, bitcast<f32>(entry.y), adapter);
 #else
     let first = index * rows;
-    return Tile(first, min(first + rows, params.rows), params.rank, params.start, params.scale);
+    return Tile(first, min(first + rows, params.rows), params.rank, params.start, params.scale, 0u);
 #endif
 }
 

@@ -5,7 +5,7 @@
 // h: [rows, rank]; b_t: [rank, width]; bias: [width], all f32; y: [rows, width], stored as wide.wgsl says and rounded
 // once, from f32, half to even; beside an odd width the other half of a row's last word keeps its bits. VEC4: all start and
 // step by multiples of four elements, and widths are such. Ranks and columns past the end count as 0 and are not stored.
-// ROUTED: every tile has an adapter of its own, and `rank` is the largest among them; there is no bias.
+// ROUTED: every tile has an adapter of its own, and `rank` is the largest among them; bias: [adapters, width].
 // Every family sums over ranks upwards with fma. Off is off: where λ·s or the finished addend is ±0 by its bits, y keeps
 // its bits under ACCUMULATE (−0, Inf and NaN too); λ·s = 0 hides even non-finite sums. Without ACCUMULATE it gives 0.
 // A row's result depends on no other row. Twin: `up` in src/lora/twin.rs.
@@ -31,28 +31,34 @@ struct Params {
     route: Route,
     dropout: Dropped,
     bias_start: u32,
+    bias_stride: u32,
     pad0: u32,
     pad1: u32,
-    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 #if VEC4
 @group(0) @binding(1) var<storage, read> h: array<Vector>;
 @group(0) @binding(2) var<storage, read> b_t: array<Vector>;
-#if BIAS
-@group(0) @binding(4) var<storage, read> bias: array<Vector>;
-#endif
 #else
 @group(0) @binding(1) var<storage, read> h: array<f32>;
 @group(0) @binding(2) var<storage, read> b_t: array<f32>;
-#if BIAS
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-#endif
 #endif
 #if ROUTED
 @group(0) @binding(4) var<storage, read> routes: array<u32>;
 @group(0) @binding(5) var<storage, read> entries: array<vec4<u32>>;
+#endif
+#if BIAS
+#if VEC4
+alias Biases = array<Vector>;
+#else
+alias Biases = array<f32>;
+#endif
+#if ROUTED
+@group(0) @binding(6) var<storage, read> bias: Biases;
+#else
+@group(0) @binding(4) var<storage, read> bias: Biases;
+#endif
 #endif
 @group(0) @binding(3) var<storage, read_write> wide: array<Stored>; // y
 
@@ -91,11 +97,12 @@ fn load_b(tile: Tile, rank: u32, column: u32) -> vec4<f32> {
 
 #if BIAS
 // Columns `column` to `column + 3` of the bias.
-fn load_bias(column: u32) -> vec4<f32> {
+fn load_bias(tile: Tile, column: u32) -> vec4<f32> {
+    let start = params.bias_start + tile.adapter * params.bias_stride;
 #if VEC4
-    return four_of(bias[(params.bias_start + min(column, params.width - 4u)) >> 2u]);
+    return four_of(bias[(start + min(column, params.width - 4u)) >> 2u]);
 #else
-    let at = params.bias_start + column;
+    let at = start + column;
     let count = places(column, params.width);
     var four = vec4<f32>();
     if 0u < count { four.x = bias[at]; }
@@ -169,7 +176,7 @@ fn injected(tile: Tile, old: Four, finished: vec4<f32>, row: u32, column: u32) -
     let factor = params.lambda * tile.scale;
     var sums = finished;
 #if BIAS
-    sums += load_bias(column);
+    sums += load_bias(tile, column);
 #endif
 #if DROPOUT
     sums = dropped(sums, row, column);

@@ -1,19 +1,22 @@
 //! Adapters as safetensors: named tensors, a format version and a numerics version.
 
 use super::parameters::Parameters;
-use super::{FORMAT_VERSION, NUMERICS_VERSION};
+use super::{FORMAT_VERSION, NUMERICS_VERSION, Numerics};
 use crate::Error;
+use crate::lora::Family;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 
 const VERSION_KEY: &str = "gtca.format";
 const NUMERICS_KEY: &str = "gtca.numerics";
+/// Names of the layers' variants, separated by spaces.
+const VARIANTS_KEY: &str = "gtca.variants";
 /// On the device the up-projection is `[r, outputs]`; files hold PEFT's B, `[outputs, r]`.
 const DEVICE_UP: &str = ".b_t";
 const FILE_UP: &str = ".b";
 
 /// One adapter's tensors as a safetensors file.
-pub(super) fn save(parameters: &Parameters, flat: &[f32]) -> Result<Vec<u8>, Error> {
+pub(super) fn save(parameters: &Parameters, numerics: &Numerics, flat: &[f32]) -> Result<Vec<u8>, Error> {
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for parameter in parameters.all() {
         let values = &flat[parameter.start as usize..][..parameter.len()];
@@ -33,17 +36,20 @@ pub(super) fn save(parameters: &Parameters, flat: &[f32]) -> Result<Vec<u8>, Err
         .map(|(name, shape, data)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), data)?)))
         .collect::<Result<_, _>>()
         .map_err(refuse)?;
-    let versions = [(VERSION_KEY, FORMAT_VERSION), (NUMERICS_KEY, NUMERICS_VERSION)];
-    let metadata = versions.map(|(key, version)| (key.to_owned(), version.to_string())).into();
+    let names: Vec<&str> = numerics.variants.iter().map(|family| family.name()).collect();
+    let entries = [
+        (VERSION_KEY, FORMAT_VERSION.to_string()),
+        (NUMERICS_KEY, numerics.version.to_string()),
+        (VARIANTS_KEY, names.join(" ")),
+    ];
+    let metadata = entries.map(|(key, value)| (key.to_owned(), value)).into();
     safetensors::serialize(views, Some(metadata)).map_err(refuse)
 }
 
 /// Reads a file of [`save`] into a flat buffer's content; shapes and versions must be this adapter's.
 pub(super) fn load(parameters: &Parameters, file: &[u8]) -> Result<Vec<f32>, Error> {
     let refuse = |error: safetensors::SafeTensorError| broken(error.to_string());
-    let (_, header) = SafeTensors::read_metadata(file).map_err(refuse)?;
-    let none = HashMap::new();
-    let metadata = header.metadata().as_ref().unwrap_or(&none);
+    let metadata = &metadata(file)?;
     for (key, known) in [(VERSION_KEY, FORMAT_VERSION), (NUMERICS_KEY, NUMERICS_VERSION)] {
         match metadata.get(key).map(|text| text.parse::<u32>()) {
             Some(Ok(version)) if version <= known => {}
@@ -75,6 +81,25 @@ pub(super) fn load(parameters: &Parameters, file: &[u8]) -> Result<Vec<f32>, Err
         flat[parameter.start as usize..][..parameter.len()].copy_from_slice(&values);
     }
     Ok(flat)
+}
+
+fn metadata(file: &[u8]) -> Result<HashMap<String, String>, Error> {
+    let (_, header) = SafeTensors::read_metadata(file).map_err(|error| broken(error.to_string()))?;
+    Ok(header.metadata().clone().unwrap_or_default())
+}
+
+/// What a file says of the numerics that it was trained with.
+pub(super) fn numerics(file: &[u8]) -> Result<Numerics, Error> {
+    let metadata = metadata(file)?;
+    let entry = |key: &str| metadata.get(key).ok_or_else(|| broken(format!("the header has no {key}")));
+    let version = entry(NUMERICS_KEY)?;
+    let version = version.parse().map_err(|_| broken(format!("{NUMERICS_KEY} is {version:?}")))?;
+    let family = |name: &str| {
+        let known = Family::ALL.into_iter().find(|family| family.name() == name);
+        known.ok_or_else(|| broken(format!("{VARIANTS_KEY} names {name:?}, which this build does not know")))
+    };
+    let variants = entry(VARIANTS_KEY)?.split_whitespace().map(family).collect::<Result<_, _>>()?;
+    Ok(Numerics { version, variants })
 }
 
 fn broken(problem: String) -> Error {

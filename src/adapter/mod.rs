@@ -15,9 +15,11 @@
 
 #[cfg(feature = "safetensors")]
 mod file;
+mod numerics;
 mod parameters;
 mod tape;
 
+pub use numerics::Numerics;
 pub use parameters::Parameter;
 pub use tape::Tape;
 
@@ -26,14 +28,14 @@ use crate::encode::{self, Encoder, Plan};
 use crate::gate::{self, MetadataGate, MetadataGateDesc, Mu};
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
 use crate::linear::{self, Activation, Linear, LinearDesc};
-use crate::lora::{self, Gate, Lora, LoraDesc, Scaling};
+use crate::lora::{self, Family, Gate, Lora, LoraDesc, Scaling};
 use parameters::Parameters;
 
 const OP: &str = "adapter";
 /// Version of the file's layout.
 pub const FORMAT_VERSION: u32 = 1;
 /// Version of everything that changes trained numbers: orders of sums, encodings, random streams.
-pub const NUMERICS_VERSION: u32 = 1;
+pub const NUMERICS_VERSION: u32 = crate::NUMERICS_VERSION;
 
 /// How fine the gates are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -70,12 +72,14 @@ pub struct AdapterDesc {
     pub scaling: Scaling,
     /// How fine the gates are.
     pub gate: GateKind,
+    /// The structure of the layers' kernels, for example [`Tuned`](lora::Tuned)'s choice; without it the device's own.
+    pub family: Option<Family>,
 }
 
 impl Default for AdapterDesc {
     fn default() -> Self {
         let (gate, scaling) = (GateKind::Rank, Scaling::Standard);
-        Self { layers: Vec::new(), hidden: 64, alpha: 16.0, scaling, gate }
+        Self { layers: Vec::new(), hidden: 64, alpha: 16.0, scaling, gate, family: None }
     }
 }
 
@@ -163,8 +167,8 @@ impl GtcaAdapter {
         let logits = LinearDesc { inputs: desc.hidden, outputs: width, activation: Activation::None };
         let lora = |layer: &LayerDesc| {
             let LayerDesc { inputs, outputs, rank } = *layer;
-            let (alpha, scaling) = (desc.alpha, desc.scaling);
-            Lora::new(&LoraDesc { inputs, outputs, rank, alpha, scaling, family: None })
+            let (alpha, scaling, family) = (desc.alpha, desc.scaling, desc.family);
+            Lora::new(&LoraDesc { inputs, outputs, rank, alpha, scaling, family })
         };
         let layers = desc.layers.iter().map(lora).collect::<Result<_, _>>()?;
         let (hidden, logits) = (Linear::new(&hidden)?, Linear::new(&logits)?);
@@ -475,18 +479,27 @@ impl GtcaAdapter {
         }
     }
 
+    /// Version and variants whose bits this adapter gives on its device.
+    ///
+    /// # Errors
+    /// A family that the device cannot run.
+    pub fn numerics(&self) -> Result<Numerics, Error> {
+        let variants = self.layers.iter().map(|layer| layer.variant(&self.gpu)).collect::<Result<_, _>>()?;
+        Ok(Numerics { version: NUMERICS_VERSION, variants })
+    }
+
     /// Submits a read-back of the parameters and resolves to a safetensors file: tensors by name (B as PEFT lays it
-    /// out, `[outputs, r]`), a format version and a numerics version.
+    /// out, `[outputs, r]`), a format version and its [`Numerics`].
     ///
     /// # Errors
     /// A lost device.
     #[cfg(feature = "safetensors")]
     pub async fn save(&self) -> Result<Vec<u8>, Error> {
-        file::save(&self.parameters, &self.gpu.read_f32(&self.values()).await?)
+        file::save(&self.parameters, &self.numerics()?, &self.gpu.read_f32(&self.values()).await?)
     }
 
     /// Replaces the parameters by those of a file; they arrive with the next submit. Nothing is replaced if the file
-    /// does not fit.
+    /// does not fit. A file of other [`Numerics`] fits; whether this adapter gives its bits, a comparison tells.
     ///
     /// # Errors
     /// [`Error::File`] names the tensor or the version that does not fit.

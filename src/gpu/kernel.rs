@@ -142,6 +142,11 @@ pub(crate) struct Pipeline {
 }
 
 impl Gpu {
+    /// How many kernels, each variant counting, are compiled so far.
+    pub fn compiled_kernels(&self) -> usize {
+        self.inner.pipelines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+    }
+
     /// The pipeline of a kernel under flags; compiled on first use and kept.
     pub(crate) fn pipeline(
         &self,

@@ -91,18 +91,6 @@ impl Gpu {
         }
     }
 
-    /// Compiles every shipped kernel that the device can run now instead of on first use. Costs tens of milliseconds a kernel on cold drivers.
-    pub fn warm_up(&self) -> Result<(), Error> {
-        let has = |feature| self.device().features().contains(feature);
-        let (subgroups, long) = (has(wgpu::Features::SUBGROUP), has(wgpu::Features::SHADER_INT64));
-        for kernel in kernels().into_iter().filter(|kernel| subgroups || !kernel.uses_subgroups()) {
-            for flags in kernel.variants().iter().filter(|flags| long || !kernel.uses_long_words(flags)) {
-                self.pipeline(kernel, flags, false)?;
-            }
-        }
-        Ok(())
-    }
-
     /// A new zeroed storage buffer, copyable both ways; at least four bytes.
     pub fn zeros(&self, label: &str, bytes: u64) -> wgpu::Buffer {
         self.device().create_buffer(&wgpu::BufferDescriptor {
@@ -194,7 +182,8 @@ impl Gpu {
         for view in views {
             let per_row = (view.span() * view.dtype.bytes()).div_ceil(u64::from(rows.max(1))).max(1);
             // Strided samples: a cut costs at most one sample stride more than its share.
-            let share = per_row.max(u64::from(view.row_stride) * view.dtype.bytes());
+            let stride = if view.rows() > 1 { view.row_step() } else { 0 };
+            let share = per_row.max(u64::from(stride) * view.dtype.bytes());
             step = step.min(limit / share);
             grain = lcm(grain, u64::from(view.row_grain().max(1)));
         }

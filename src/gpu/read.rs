@@ -34,13 +34,19 @@ impl Gpu {
             // The receiver only disappears when this call was dropped; nobody is left to tell.
             let _ = send.send(result);
         });
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-        self.device().poll(wait).map_err(|error| self.lost_or(refuse(error.to_string())))?;
+        self.wait(submission)?;
         let mapped = receive.recv().map_err(|error| self.lost_or(refuse(error.to_string())))?;
         mapped.map_err(|error| self.lost_or(refuse(error.to_string())))?;
         let bytes = staging.slice(..).get_mapped_range().map_err(|error| refuse(error.to_string()))?.to_vec();
         staging.unmap();
         Ok(bytes)
+    }
+
+    /// Waits until a submission has run.
+    pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), Error> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        let refuse = |error: wgpu::PollError| Error::Device { op: "wait", message: error.to_string() };
+        self.device().poll(wait).map(|_| ()).map_err(|error| self.lost_or(refuse(error)))
     }
 
     /// A lost device explains a failure better than its symptom.

@@ -2,7 +2,7 @@
 
 use super::scratch::{Bump, Source};
 use super::view::Bound;
-use super::{Binding, Gpu, Kernel};
+use super::{Binding, Gpu, Kernel, View};
 use crate::Error;
 use std::sync::{Arc, Mutex};
 
@@ -29,7 +29,7 @@ impl Default for Knob<'_> {
     }
 }
 
-impl Knob<'_> {
+impl<'a> Knob<'a> {
     /// The value to write into the parameters; a buffer's replaces it later.
     pub(crate) fn host_value(&self) -> f32 {
         match self {
@@ -43,12 +43,20 @@ impl Knob<'_> {
         matches!(self, Self::Host(value) if *value == 0.0)
     }
 
+    /// The number in its buffer, for the overlap check.
+    pub(crate) fn view(&self) -> Option<View<'a>> {
+        match self {
+            Self::Host(_) => None,
+            Self::Buffer(buffer, offset) => Some(View::vector(buffer, 1).at(*offset)),
+        }
+    }
+
     pub(crate) fn check(&self, op: &'static str, argument: &'static str) -> Result<(), Error> {
         match self {
             Self::Host(value) if !value.is_finite() => {
                 Err(Error::argument(op, argument, value, "it must be finite", "clamp it"))
             }
-            Self::Buffer(buffer, offset) if offset % 4 != 0 || offset + 4 > buffer.size() => {
+            Self::Buffer(buffer, offset) if offset % 4 != 0 || offset.saturating_add(4) > buffer.size() => {
                 let rule = format!("it must be a multiple of 4 inside {} bytes", buffer.size());
                 Err(Error::argument(op, argument, format!("at byte {offset}"), rule, "move it"))
             }
@@ -120,7 +128,7 @@ impl Recorder<'_> {
 
     /// Writes zeros over whole words of a buffer.
     pub(crate) fn clear(&mut self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) {
-        if self.is_counting() {
+        if self.is_unused() {
             return;
         }
         self.pass = None;
@@ -134,10 +142,13 @@ impl Recorder<'_> {
         }
         self.gpu.check_alive()?;
         self.check_dispatch(dispatch)?;
-        if self.is_counting() {
+        if let Source::Counted(_) = self.source {
             return Ok(());
         }
         let pipeline = self.gpu.pipeline(dispatch.kernel, dispatch.flags, shares_written_buffer(dispatch))?;
+        if self.is_unused() {
+            return Ok(());
+        }
         let (page, offset) = self.write_params(op, dispatch.params)?;
         for (at, knob) in dispatch.knobs {
             if let Knob::Buffer(buffer, from) = knob {
@@ -180,9 +191,9 @@ impl Recorder<'_> {
         pass.transition_resources(transitions, std::iter::empty());
     }
 
-    /// Only scratch is counted: no command is recorded.
-    fn is_counting(&self) -> bool {
-        matches!(self.source, Source::Counted(_))
+    /// Only scratch is counted, or kernels compiled: no command is recorded.
+    fn is_unused(&self) -> bool {
+        matches!(self.source, Source::Counted(_) | Source::Compiled(_))
     }
 
     fn check_dispatch(&self, dispatch: &Dispatch<'_>) -> Result<(), Error> {

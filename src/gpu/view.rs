@@ -148,7 +148,9 @@ impl<'a> View<'a> {
             return 0;
         }
         let [samples, tokens, width] = self.shape.map(u64::from);
-        (samples - 1) * u64::from(self.sample_stride) + (tokens - 1) * u64::from(self.row_stride) + width
+        // Saturating: an absurd shape must reach the check, not overflow on its way there.
+        let of_samples = (samples - 1) * u64::from(self.sample_stride);
+        of_samples.saturating_add((tokens - 1) * u64::from(self.row_stride)).saturating_add(width)
     }
 
     /// First byte and one past the last byte, in whole words.

@@ -1,17 +1,20 @@
 //! Many adapters as ranges of a few buffers.
 
 use super::maps::{Maps, Side};
-use super::step::{Gradient, Matrices, Step};
-use super::{Family, Gate, Lora, LoraDesc, OP, Routing, RowSample, Scaling, Used, class, float};
+use super::step::{Gradient, Matrices, Step, recorded};
+use super::{Dropout, Family, Gate, Lora, LoraDesc, OP, Routing, RowSample, Scaling, Used, class, float};
 use crate::Error;
 use crate::gpu::view::Bound;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
 use std::ops::Range;
 
+/// Arenas of a bank.
+const MAX_ARENAS: usize = 1 << 16;
+
 /// Where a matrix of an adapter lies: contiguous from an element of an arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Index among the arenas.
+    /// Index among the arenas, of which there are at most 65,536.
     pub arena: usize,
     /// Its first element.
     pub start: u32,
@@ -86,7 +89,8 @@ pub struct BankDesc<'a> {
 /// // Four samples of 196 tokens: adapters 1, 0, none, 1.
 /// let routing = bank.route(gpu, &[1, 0, -1, 1], RowSample::Uniform(196))?;
 /// bank.forward(recorder, &BankForward {
-///     x, arenas: &[arena], routing: &routing, gate: Gate::None, lambda: Knob::Host(1.0), y, h: None,
+///     x, arenas: &[arena], bias: None, routing: &routing, gate: Gate::None, lambda: Knob::Host(1.0), dropout: None,
+///     y, h: None,
 /// })?;
 /// # Ok(()) }
 /// ```
@@ -102,6 +106,8 @@ pub struct Bank {
     lengths: Vec<u64>,
     /// Two members that share elements.
     shared: Option<[usize; 2]>,
+    /// The members' biases as maps of rank 1 with the same s: b_t is the member's row of the biases.
+    of_bias: Option<Box<Self>>,
 }
 
 /// Arguments of [`Bank::forward`].
@@ -109,14 +115,18 @@ pub struct Bank {
 pub struct BankForward<'a> {
     /// Rows of width inputs in f32, f16 or bf16: `[samples, tokens, inputs]`, or ragged samples as `[1, rows, inputs]`.
     pub x: View<'a>,
-    /// The adapters' numbers, f32, `[1, 1, elements]` each.
+    /// The adapters' numbers, `[1, 1, elements]` each, all in f32, f16 or bf16.
     pub arenas: &'a [View<'a>],
+    /// The adapters' biases, `[members, 1, outputs]` in the arenas' type; f32 without gaps.
+    pub bias: Option<View<'a>>,
     /// Which rows have which adapter.
     pub routing: &'a Routing,
-    /// Gates, as wide as the largest rank; per token in x's shape, or per sample as `[samples, 1, rank]`.
+    /// Gates, as wide as the largest rank; per sample as `[samples, 1, rank]`, or else per token in x's shape.
     pub gate: Gate<'a>,
     /// λ, the adapter weight.
     pub lambda: Knob<'a>,
+    /// Of x, in training; rows count as they lie in x, whatever their adapter.
+    pub dropout: Option<Dropout>,
     /// Added to in place, rows as x's and of its type; a row without an adapter keeps its bits.
     pub y: View<'a>,
     /// Written: `h = x Aᵀ`, rows as x's, as wide as the largest rank; 0 beyond an adapter's rank and in rows without one.
@@ -132,30 +142,45 @@ pub struct BankBackward<'a> {
     pub dy: View<'a>,
     /// As in the forward.
     pub arenas: &'a [View<'a>],
+    /// As in the forward; dλ needs it.
+    pub bias: Option<View<'a>>,
     /// As in the forward.
     pub routing: &'a Routing,
     /// As in the forward.
     pub gate: Gate<'a>,
     /// As in the forward.
     pub lambda: Knob<'a>,
+    /// As in the forward.
+    pub dropout: Option<Dropout>,
     /// What the forward wrote; computed again where it is absent and needed.
     pub h: Option<View<'a>>,
     /// Written: `u = dy B`, as h. Without it the recorder has scratch of that size.
     pub u: Option<View<'a>>,
     /// Written: gradient of x; 0 in rows without an adapter.
     pub dx: Option<View<'a>>,
-    /// Written: gradients of the adapters that have rows, laid out as the arenas; the others keep their bits.
+    /// Written: gradients of the adapters that have rows, f32, laid out as the arenas; the others keep their bits.
     pub gradients: Option<&'a [View<'a>]>,
+    /// Written: gradients of the biases of the adapters that have rows, f32 `[members, 1, outputs]` without gaps; the others
+    /// keep their bits. Absent without a bias.
+    pub dbias: Option<View<'a>>,
     /// Written: gradient of the gates, of their shape; absent without gates.
     pub dgate: Option<View<'a>>,
     /// Written: gradient of λ, one f32.
     pub dlambda: Option<View<'a>>,
     /// Whether `dx` is replaced or added to.
     pub dx_mode: Mode,
-    /// Whether `gradients` are replaced or added to.
+    /// Whether `gradients` and `dbias` are replaced or added to.
     pub parameter_mode: Mode,
     /// Whether `dgate` and `dlambda` are replaced or added to.
     pub condition_mode: Mode,
+}
+
+impl<'a> BankBackward<'a> {
+    /// What it shares with the forward; y is dy.
+    fn forward(&self) -> BankForward<'a> {
+        let Self { x, dy, arenas, bias, routing, gate, lambda, dropout, h, .. } = *self;
+        BankForward { x, arenas, bias, routing, gate, lambda, dropout, y: dy, h }
+    }
 }
 
 /// Neighbouring segments whose matrices one binding holds, of one class of ranks.
@@ -170,7 +195,8 @@ impl Run {
     /// The part of an arena that holds the matrices.
     pub(super) fn window<'a>(&self, arena: &View<'a>) -> View<'a> {
         let elements = self.elements.end - self.elements.start;
-        View { shape: [1, 1, elements as u32], offset: arena.offset + self.elements.start * 4, ..*arena }
+        let offset = arena.offset + self.elements.start * arena.dtype.bytes();
+        View { shape: [1, 1, elements as u32], offset, ..*arena }
     }
 
     /// From an element of the arena to one of the window's binding, modulo 2³².
@@ -202,12 +228,18 @@ impl Bank {
                     let value = format!("{} bytes of adapter {id}", elements * 4);
                     return Err(Error::argument(OP, argument, value, rule, "choose a smaller rank"));
                 }
+                if place.arena >= MAX_ARENAS {
+                    let rule = format!("arenas are numbered from 0, at most {MAX_ARENAS} of them");
+                    let value = format!("in arena {} of adapter {id}", place.arena);
+                    return Err(Error::argument(OP, argument, value, rule, "number them by their order"));
+                }
                 if place.arena >= lengths.len() {
                     lengths.resize(place.arena + 1, 0);
                 }
                 lengths[place.arena] = lengths[place.arena].max(u64::from(place.start) + elements);
             }
         }
+        let of_bias = of_bias(gpu, &words, desc);
         words.extend([0; 4]);
         let rank = members.iter().map(|member| member.rank).max().unwrap_or(1);
         let is_four = |member: &Member| {
@@ -220,12 +252,31 @@ impl Bank {
             shared: shared(members, inputs, outputs),
             members: members.to_vec(),
             lengths,
+            of_bias: Some(Box::new(of_bias)),
         })
+    }
+
+    pub(super) fn of_bias(&self) -> Option<&Self> {
+        self.of_bias.as_deref()
+    }
+
+    /// Rows of one 1, of a bank of biases, whose table ends with it.
+    pub(super) fn ones(&self, [samples, tokens]: [u32; 2]) -> View<'_> {
+        let bytes = (self.members.len() as u64 + 1) * 16;
+        View::tokens(&self.buffer, [samples, tokens, 1]).at(bytes).strided(0, 0)
     }
 
     /// The largest rank: the width of h, u and gates.
     pub fn rank(&self) -> u32 {
         self.shape.rank
+    }
+
+    /// As [`Lora::variant`].
+    ///
+    /// # Errors
+    /// The descriptor's cannot run there.
+    pub fn variant(&self, gpu: &Gpu) -> Result<Family, Error> {
+        Lora { desc: self.shape }.variant(gpu)
     }
 
     /// The adapters.
@@ -243,59 +294,51 @@ impl Bank {
         Routing::new(gpu, adapters, rows, &ranks)
     }
 
-    /// Records `y += λ·s·((x Aᵀ) ⊙ g) Bᵀ`, each row with its adapter's A, B and s. A row's result is that of
+    /// Records `y += λ·s·(((x̃ Aᵀ) ⊙ g) Bᵀ + bias)`, each row with its adapter's A, B, bias and s. A row's result is that of
     /// [`Lora::forward`] with its adapter alone, bit for bit.
     ///
     /// # Errors
-    /// As [`Lora::forward`]; a routing for other rows or another number of adapters; arenas that are too short or not f32; rows
-    /// that do not fit one binding.
+    /// As [`Lora::forward`]; a routing for other rows or another number of adapters; arenas that are too short or of several
+    /// types; biases with gaps; rows, gates or biases that do not fit one binding.
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &BankForward<'_>) -> Result<(), Error> {
-        self.check_forward(recorder.gpu(), args)?;
-        self.step(recorder.gpu(), args)?.forward(recorder, &args.y)
+        let used = self.check_forward(recorder.gpu(), args)?;
+        let step = self.step(recorder.gpu(), args)?;
+        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.forward(recorder, &args.y))
     }
 
-    /// Records the gradients that are asked for, as [`Lora::backward`]: dA and dBᵀ over each adapter's rows, in chunks
-    /// that count from the first of them.
+    /// Records the gradients that are asked for, as [`Lora::backward`]: dA, dBᵀ and dbias over each adapter's rows, in chunks
+    /// that count from the first of them. dx, dA and dBᵀ have the bits of the adapter alone; dbias and dλ are
+    /// summed in another order than there.
     ///
     /// # Errors
-    /// As [`Bank::forward`]; a `dgate` without gates; `gradients` where two members share elements.
+    /// As [`Bank::forward`]; a `dgate` without gates; a `dbias` without a bias; `gradients` where two members share elements.
     pub fn backward(&self, recorder: &mut Recorder<'_>, args: &BankBackward<'_>) -> Result<(), Error> {
-        self.check_backward(recorder.gpu(), args)?;
-        let forward = BankForward {
-            x: args.x,
-            arenas: args.arenas,
-            routing: args.routing,
-            gate: args.gate,
-            lambda: args.lambda,
-            y: args.dy,
-            h: args.h,
+        let used = self.check_backward(recorder.gpu(), args)?;
+        let step = self.step(recorder.gpu(), &args.forward())?;
+        let gradient = Gradient {
+            dy: args.dy,
+            u: args.u,
+            dx: args.dx,
+            da: args.gradients.map(Matrices::Many),
+            db_t: args.gradients.map(Matrices::Many),
+            dbias: args.dbias,
+            dgate: args.dgate,
+            dlambda: args.dlambda,
+            dx_mode: args.dx_mode,
+            parameter_mode: args.parameter_mode,
+            condition_mode: args.condition_mode,
         };
-        let step = self.step(recorder.gpu(), &forward)?;
-        step.backward(
-            recorder,
-            &Gradient {
-                dy: args.dy,
-                u: args.u,
-                dx: args.dx,
-                da: args.gradients.map(Matrices::Many),
-                db_t: args.gradients.map(Matrices::Many),
-                dbias: None,
-                dgate: args.dgate,
-                dlambda: args.dlambda,
-                dx_mode: args.dx_mode,
-                parameter_mode: args.parameter_mode,
-                condition_mode: args.condition_mode,
-            },
-        )
+        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.backward(recorder, &gradient))
     }
 
     pub(super) fn step<'a>(&'a self, gpu: &Gpu, args: &BankForward<'a>) -> Result<Step<'a>, Error> {
         Ok(Step {
-            family: Lora { desc: self.shape }.family(gpu)?,
+            family: self.variant(gpu)?,
             rank: self.shape.rank,
-            maps: Maps::Many { bank: self, routing: args.routing, arenas: args.arenas },
-            bias: None,
-            dropout: None,
+            maps: Maps::Many { bank: self, routing: args.routing, arenas: args.arenas, widened: None },
+            bias: args.bias,
+            // At 0 nothing is drawn.
+            dropout: args.dropout.filter(|dropout| dropout.probability > 0.0),
             x: args.x,
             gate: args.gate,
             lambda: args.lambda,
@@ -325,25 +368,31 @@ impl Bank {
         let (arena, width) = (arenas[arena], self.width(side));
         View {
             shape: [self.members[adapter as usize].rank, 1, width],
-            offset: arena.offset + elements.start * 4,
+            offset: arena.offset + elements.start * arena.dtype.bytes(),
             sample_stride: width,
             row_stride: width,
             ..arena
         }
     }
 
-    /// Cuts a routing's segments where the class of ranks changes, and where one binding no longer holds the matrices.
-    pub(super) fn runs(&self, routing: &Routing, side: Side, limit: u64) -> Vec<Run> {
+    /// Cuts a routing's segments where the class of ranks changes, and where one binding no longer holds the matrices, as
+    /// they are stored or written out.
+    pub(super) fn runs(&self, routing: &Routing, side: Side, stored: Dtype, limit: u64) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for (index, segment) in routing.segments.iter().enumerate() {
             // Every column of the class is written, so that none of h stays undefined.
             let rank = class(self.members[segment.adapter as usize].rank).min(self.shape.rank);
             let (arena, own) = self.matrix(segment.adapter, side);
+            // From a whole word on, if two elements share one.
+            let own = own.start - own.start % 2..own.end;
             if let Some(run) = runs.last_mut() {
                 let both = run.elements.start.min(own.start)..run.elements.end.max(own.end);
-                if run.arena == arena && run.rank == rank && (both.end - both.start) * 4 <= limit {
-                    run.segments.end = index + 1;
-                    run.elements = both;
+                let longer = Run { segments: run.segments.start..index + 1, elements: both.clone(), ..*run };
+                let written = longer.segments.len() as u64 * u64::from(self.elements(&longer, side)) * 4;
+                let fits = (both.end - both.start) * stored.bytes() <= limit
+                    && (stored == Dtype::F32 || written <= limit);
+                if run.arena == arena && run.rank == rank && fits {
+                    *run = longer;
                     continue;
                 }
             }
@@ -352,13 +401,24 @@ impl Bank {
         runs
     }
 
+    /// Numbers from one matrix of a run to the next where they are written out: whole vectors.
+    pub(super) fn elements(&self, run: &Run, side: Side) -> u32 {
+        (run.rank * self.width(side)).next_multiple_of(4)
+    }
+
+    /// Numbers of all matrices that are written out.
+    pub(super) fn written_out(&self, routing: &Routing, side: Side, limit: u64) -> u64 {
+        // Their type matters only where it is not f32.
+        let runs = self.runs(routing, side, Dtype::F16, limit);
+        runs.iter().map(|run| run.segments.len() as u64 * u64::from(self.elements(run, side))).sum()
+    }
+
     pub(super) fn check_forward<'a>(
         &self,
         gpu: &Gpu,
         args: &BankForward<'a>,
     ) -> Result<Vec<Used<'a>>, Error> {
-        let mut used =
-            self.check_inputs(gpu, &args.x, args.arenas, args.routing, &args.gate, &args.lambda)?;
+        let mut used = self.check_inputs(gpu, args)?;
         let [samples, tokens, _] = args.x.shape;
         let LoraDesc { outputs, rank, .. } = self.shape;
         check_rows(gpu, "y", &args.y, args.x.dtype, [samples, tokens, outputs])?;
@@ -371,9 +431,15 @@ impl Bank {
         Ok(used)
     }
 
-    fn check_backward(&self, gpu: &Gpu, args: &BankBackward<'_>) -> Result<(), Error> {
-        let mut used =
-            self.check_inputs(gpu, &args.x, args.arenas, args.routing, &args.gate, &args.lambda)?;
+    fn check_backward<'a>(&self, gpu: &Gpu, args: &BankBackward<'a>) -> Result<Vec<Used<'a>>, Error> {
+        let mut used = self.check_inputs(gpu, &args.forward())?;
+        if let (None, Some(_)) = (args.bias, args.dbias) {
+            return Err(Error::argument(OP, "dbias", "given", "there is no bias", "leave it out"));
+        }
+        if let Some(dbias) = args.dbias {
+            self.check_bias(gpu, "dbias", &dbias, Dtype::F32)?;
+            used.push(("dbias", dbias, Access::Write));
+        }
         let [samples, tokens, _] = args.x.shape;
         let LoraDesc { inputs, outputs, rank, .. } = self.shape;
         let hidden = [samples, tokens, rank];
@@ -391,6 +457,9 @@ impl Bank {
             }
         }
         args.gate.check_gradient(&args.dgate)?;
+        if let Some(dgate) = args.dgate {
+            check_rows(gpu, "dgate", &dgate, Dtype::F32, dgate.shape)?;
+        }
         if let Some(dlambda) = args.dlambda {
             dlambda.check_shape(OP, "dlambda", Dtype::F32, [1, 1, 1])?;
         }
@@ -408,13 +477,14 @@ impl Bank {
                     "give every adapter its own range",
                 ));
             }
-            self.check_arenas("gradients", gradients)?;
+            self.check_arenas("gradients", gradients, Dtype::F32)?;
             used.extend(gradients.iter().map(|view| ("gradients", *view, Access::Write)));
         }
-        check_overlap(OP, &used)
+        check_overlap(OP, &used)?;
+        Ok(used)
     }
 
-    fn check_arenas(&self, argument: &'static str, arenas: &[View<'_>]) -> Result<(), Error> {
+    fn check_arenas(&self, argument: &'static str, arenas: &[View<'_>], dtype: Dtype) -> Result<(), Error> {
         if arenas.len() != self.lengths.len() {
             let rule = format!("the members lie in {}", self.lengths.len());
             return Err(Error::argument(
@@ -426,12 +496,7 @@ impl Bank {
             ));
         }
         for (index, (arena, length)) in arenas.iter().zip(&self.lengths).enumerate() {
-            if matches!(arena.dtype, Dtype::F16 | Dtype::Bf16) {
-                let value = format!("{:?} in arena {index}", arena.dtype);
-                let rule = "numbers of a bank are F32; halves are for one adapter alone";
-                return Err(Error::argument(OP, argument, value, rule, "convert the arena to F32"));
-            }
-            arena.check_shape(OP, argument, Dtype::F32, [1, 1, arena.width()])?;
+            arena.check_shape(OP, argument, dtype, [1, 1, arena.width()])?;
             if u64::from(arena.width()) < *length {
                 let value = format!("{} elements in arena {index}", arena.width());
                 let rule = format!("its members end at element {length}");
@@ -441,16 +506,27 @@ impl Bank {
         Ok(())
     }
 
-    /// What forward and backward share.
-    fn check_inputs<'a>(
+    /// Rows of biases; where kernels take them as an arena, without gaps.
+    fn check_bias(
         &self,
         gpu: &Gpu,
-        x: &View<'a>,
-        arenas: &[View<'a>],
-        routing: &Routing,
-        gate: &Gate<'a>,
-        lambda: &Knob<'a>,
-    ) -> Result<Vec<Used<'a>>, Error> {
+        argument: &'static str,
+        bias: &View<'_>,
+        dtype: Dtype,
+    ) -> Result<(), Error> {
+        let (members, outputs) = (self.members.len() as u32, self.shape.outputs);
+        check_rows(gpu, argument, bias, dtype, [members, 1, outputs])?;
+        if dtype == Dtype::F32 && members > 1 && bias.sample_stride != outputs {
+            let value = format!("with a row every {} elements", bias.sample_stride);
+            let rule = format!("rows of {outputs} follow each other without gaps");
+            return Err(Error::argument(OP, argument, value, rule, "pack the biases"));
+        }
+        Ok(())
+    }
+
+    /// What forward and backward share.
+    fn check_inputs<'a>(&self, gpu: &Gpu, args: &BankForward<'a>) -> Result<Vec<Used<'a>>, Error> {
+        let BankForward { x, arenas, bias, routing, gate, lambda, dropout, .. } = args;
         if routing.adapters as usize != self.members.len() {
             let value = format!("for {} adapters", routing.adapters);
             let rule = format!("the bank has {}", self.members.len());
@@ -463,13 +539,49 @@ impl Bank {
         }
         let [samples, tokens, _] = x.shape;
         check_rows(gpu, "x", x, float(x, "x")?, [samples, tokens, self.shape.inputs])?;
-        self.check_arenas("arenas", arenas)?;
+        let numbers = arenas.first().map_or(Ok(Dtype::F32), |arena| float(arena, "arenas"))?;
+        self.check_arenas("arenas", arenas, numbers)?;
+        if let Some(bias) = bias {
+            self.check_bias(gpu, "bias", bias, numbers)?;
+        }
+        dropout.map_or(Ok(()), |dropout| dropout.check())?;
         gate.check([routing.samples, 1], [samples, tokens], self.shape.rank)?;
+        if let Some(view) = gate.view() {
+            check_rows(gpu, "gate", &view, Dtype::F32, view.shape)?;
+        }
+        let hidden = x.rows() * u64::from(self.shape.rank) * 4;
+        if hidden > gpu.largest_view() {
+            let rule = format!("rows × rank × 4 bytes must fit one binding of {}", gpu.largest_view());
+            return Err(Error::argument(OP, "x", format!("{} rows", x.rows()), rule, "split the batch"));
+        }
         lambda.check(OP, "lambda")?;
         let mut used = vec![("x", *x, Access::Read)];
         used.extend(arenas.iter().map(|arena| ("arenas", *arena, Access::Read)));
+        used.extend(bias.map(|bias| ("bias", bias, Access::Read)));
         used.extend(gate.view().map(|gate| ("gate", gate, Access::Read)));
+        used.extend(lambda.view().map(|lambda| ("lambda", lambda, Access::Read)));
         Ok(used)
+    }
+}
+
+/// The bank of the biases: `words` are the members' entries.
+fn of_bias(gpu: &Gpu, words: &[u32], desc: &BankDesc<'_>) -> Bank {
+    let BankDesc { outputs, scaling, family, .. } = *desc;
+    let member = |(id, entry): (usize, &[u32])| {
+        let b_t = Place { arena: 0, start: (id as u32).wrapping_mul(outputs) };
+        Member { rank: 1, alpha: f32::from_bits(entry[1]), a: Place::default(), b_t }
+    };
+    let members: Vec<Member> = words.chunks_exact(4).enumerate().map(member).collect();
+    let entries = members.iter().flat_map(|member| [1, member.alpha.to_bits(), 0, member.b_t.start]);
+    let table: Vec<u32> = entries.chain([0; 4]).chain([1f32.to_bits()]).collect();
+    Bank {
+        shape: LoraDesc { inputs: 1, outputs, rank: 1, alpha: 1.0, scaling, family },
+        buffer: gpu.upload("lora biases", &table),
+        vectors: false,
+        lengths: Vec::new(),
+        shared: None,
+        of_bias: None,
+        members,
     }
 }
 

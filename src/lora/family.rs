@@ -11,13 +11,14 @@ use bytemuck::{Pod, Zeroable};
 /// that each documents.
 ///
 /// Chosen by what the device says of itself, never by the batch, so that a row alone has the bits that it has in any
-/// batch. [`super::LoraDesc::family`] overrides the choice.
+/// batch. [`super::LoraDesc::family`] overrides the choice, for example by what [`super::Tuned`] measured;
+/// [`super::Lora::variant`] tells which one runs.
 ///
 /// ```no_run
 /// # use gtca::lora::{Family, Lora, LoraDesc};
 /// # fn f(gpu: &gtca::gpu::Gpu) -> Result<(), gtca::Error> {
 /// let desc = LoraDesc { inputs: 768, outputs: 768, family: Some(Family::Threads), ..Default::default() };
-/// assert_eq!(Lora::new(&desc)?.family(gpu)?, Family::Threads);
+/// assert_eq!(Lora::new(&desc)?.variant(gpu)?.to_string(), "threads");
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +46,15 @@ impl Family {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
         let best = if software { Self::Lanes } else { Self::Shared };
         if best.runs_on(gpu) { best } else { Self::Threads }
+    }
+
+    /// Its short name, which files keep.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lanes => "lanes",
+            Self::Shared => "shared",
+            Self::Threads => "threads",
+        }
     }
 
     /// Whether the device can run it.
@@ -231,6 +241,13 @@ impl Family {
     }
 }
 
+/// [`Family::name`].
+impl std::fmt::Display for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Width of the subgroups of [`Family::Lanes`].
 const LANES: u32 = 8;
 /// Workgroup memory of [`Family::Shared`].
@@ -322,14 +339,17 @@ const FEW_RANKS: &str = "RANKS=4|RANKS=8";
 
 /// Variants of `down` and `outer`, and of `down` with many adapters.
 macro_rules! reading {
-    (routed $($tile:expr),+) => { &[&[$($tile,)+ "|VEC4", STORED, "ROUTED"]] };
+    (routed $($tile:expr),+) => { &[&[$($tile,)+ "|VEC4", STORED, "|DROPOUT", "ROUTED"]] };
     ($($tile:expr),+) => { &[&[$($tile,)+ "|VEC4", STORED, "|DROPOUT"]] };
 }
 
 /// The same of Lanes, by tile of ranks and columns: vectors are also moved as 64-bit words.
 macro_rules! lanes_reading {
     (routed $([$($tile:expr),+]),+) => {
-        &[$(&[$($tile,)+ "|VEC4", STORED, "ROUTED"], &[$($tile,)+ "VEC4", "LONG", STORED, "ROUTED"]),+]
+        &[$(
+            &[$($tile,)+ "|VEC4", STORED, "|DROPOUT", "ROUTED"],
+            &[$($tile,)+ "VEC4", "LONG", STORED, "|DROPOUT", "ROUTED"]
+        ),+]
     };
     ($([$($tile:expr),+]),+) => {
         &[$(&[$($tile,)+ "|VEC4", STORED, "|DROPOUT"], &[$($tile,)+ "VEC4", "LONG", STORED, "|DROPOUT"]),+]
@@ -339,12 +359,18 @@ macro_rules! lanes_reading {
 /// `up` over all ranks at once.
 const WRITING: &[&[&str]] =
     &[&["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"], &["|VEC4", STORED, "ACCUMULATE", "BIAS"]];
-const ROUTED_WRITING: &[&[&str]] = &[&["|VEC4", STORED, "|ACCUMULATE", "ROUTED"]];
+const ROUTED_WRITING: &[&[&str]] = &[
+    &["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE", "ROUTED"],
+    &["|VEC4", STORED, "ACCUMULATE", "BIAS", "ROUTED"],
+];
 
 /// `up` that holds h, by tile and access.
 macro_rules! holding {
     (routed $([$($tile:expr),+]),+) => {
-        &[$(&[$($tile,)+ STORED, "|ACCUMULATE", "ROUTED"]),+]
+        &[$(
+            &[$($tile,)+ STORED, "|ACCUMULATE", "ROUTED"],
+            &[$($tile,)+ STORED, "ACCUMULATE", "BIAS", "ROUTED"]
+        ),+]
     };
     ($([$($tile:expr),+]),+) => {
         &[$(&[$($tile,)+ STORED, "|ACCUMULATE"], &[$($tile,)+ STORED, "ACCUMULATE", "BIAS"]),+]
@@ -355,8 +381,10 @@ macro_rules! holding {
 macro_rules! lanes_writing {
     (routed $([$($tile:expr),+]),+) => {
         &[$(
-            &[$($tile,)+ "|VEC4", STORED, "|ACCUMULATE", "ROUTED"],
-            &[$($tile,)+ "VEC4", "LONG", STORED, "|ACCUMULATE", "ROUTED"]
+            &[$($tile,)+ "|VEC4", STORED, "|DROPOUT", "|ACCUMULATE", "ROUTED"],
+            &[$($tile,)+ "VEC4", "LONG", STORED, "|DROPOUT", "|ACCUMULATE", "ROUTED"],
+            &[$($tile,)+ "|VEC4", STORED, "ACCUMULATE", "BIAS", "ROUTED"],
+            &[$($tile,)+ "VEC4", "LONG", STORED, "ACCUMULATE", "BIAS", "ROUTED"]
         ),+]
     };
     ($([$($tile:expr),+]),+) => {
@@ -415,7 +443,8 @@ pub(super) struct UpParams {
     pub(super) route: Route,
     pub(super) dropout: Dropped,
     pub(super) bias_start: u32,
-    pub(super) pad: [u32; 3],
+    pub(super) bias_stride: u32,
+    pub(super) pad: [u32; 2],
 }
 
 #[repr(C)]
@@ -437,6 +466,9 @@ pub(super) struct OuterParams {
 
 const STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write];
 const UP_STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write, Binding::Read];
+/// As [`ROUTED`], and the bias.
+const ROUTED_UP: &[Binding] =
+    &[Binding::Read, Binding::Read, Binding::Write, Binding::Read, Binding::Read, Binding::Read];
 
 static LANES_DOWN: Kernel = Kernel {
     name: "lora/lanes/down",
@@ -568,13 +600,13 @@ static ROUTED_THREADS_DOWN: Kernel = routed(
 );
 static ROUTED_LANES_UP: Kernel = routed(
     &LANES_UP,
-    ROUTED,
+    ROUTED_UP,
     lanes_writing!(routed ["RANKS=4|RANKS=8", "FOURS=1"], ["RANKS=16|RANKS=32|RANKS=64", "FOURS=2"]),
     "the injection into y and dx, subgroups of 8, at most 64 ranks, many adapters",
 );
 static ROUTED_LANES_UP_HELD: Kernel = routed(
     &LANES_UP_HELD,
-    ROUTED,
+    ROUTED_UP,
     holding!(routed
         ["RANKS=4", "EIGHTS=2", "VEC4", "|LONG"],
         ["RANKS=8", "EIGHTS=4", "VEC4", "|LONG"],
@@ -584,14 +616,14 @@ static ROUTED_LANES_UP_HELD: Kernel = routed(
 );
 static ROUTED_THREADS_UP_HELD: Kernel = routed(
     &THREADS_UP_HELD,
-    ROUTED,
+    ROUTED_UP,
     holding!(routed [SOME_RANKS, "VEC4"]),
     "the injection into y and dx, elsewhere, at most 16 ranks in whole vectors, many adapters",
 );
 static ROUTED_SHARED_UP: Kernel =
-    routed(&SHARED_UP, ROUTED, ROUTED_WRITING, "the injection into y and dx, GPUs, many adapters");
+    routed(&SHARED_UP, ROUTED_UP, ROUTED_WRITING, "the injection into y and dx, GPUs, many adapters");
 static ROUTED_THREADS_UP: Kernel =
-    routed(&THREADS_UP, ROUTED, ROUTED_WRITING, "the injection into y and dx, elsewhere, many adapters");
+    routed(&THREADS_UP, ROUTED_UP, ROUTED_WRITING, "the injection into y and dx, elsewhere, many adapters");
 static ROUTED_LANES_OUTER: Kernel = routed(
     &LANES_OUTER,
     ROUTED,

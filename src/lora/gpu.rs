@@ -4,11 +4,11 @@ use super::family::{self, DownParams, Dropped, OuterParams, UpParams};
 use super::maps::{Maps, Side};
 use super::routing::{Route, Routing};
 use super::step::{Matrices, Step};
-use super::{Dropout, Family, Gate, OP};
+use super::{Bank, Dropout, Family, Gate, OP};
 use crate::Error;
-use crate::gpu::reduce::{Chunks, MAX_PARTIAL_BYTES, column_sum, sum_chunks};
+use crate::gpu::reduce::{Chunks, MAX_PARTIAL_BYTES, column_sum, sum_chunks, zero};
 use crate::gpu::view::Bound;
-use crate::gpu::{Binding, Dispatch, Kernel, Knob, MAX_ITERATIONS, Mode, Recorder, Rows, View};
+use crate::gpu::{Binding, Dispatch, Dtype, Kernel, Knob, MAX_ITERATIONS, Mode, Recorder, Rows, View};
 use bytemuck::{Pod, Zeroable};
 use std::mem::offset_of;
 use std::ops::Range;
@@ -104,6 +104,16 @@ static WIDEN: Kernel = Kernel {
     when: "A, B_t and bias stored in halves",
 };
 
+static WIDEN_MANY: Kernel = Kernel {
+    name: "lora/widen_many",
+    source: include_str!("../../shaders/lora/widen_many.wgsl"),
+    storage: &[Binding::Read, Binding::Write, Binding::Read, Binding::Read],
+    params_bytes: size_of::<WidenManyParams>(),
+    flags: &[&["HALF=f16|HALF=bf16"]],
+    loop_bound: "0",
+    when: "matrices of many adapters stored in halves",
+};
+
 /// A kernel's form for many adapters.
 pub(super) const fn routed(
     plain: &'static Kernel,
@@ -121,7 +131,8 @@ pub(super) const ROUTED: &[Binding] =
 
 pub(crate) fn kernels() -> Vec<&'static Kernel> {
     let plain = [&GATED, &DGATE, &DGATE_TOKENS, &DLAMBDA, &WIDEN];
-    let routed = [&ROUTED_GATED, &ROUTED_DGATE, &ROUTED_DGATE_TOKENS, &ROUTED_DLAMBDA, &SUM_PARTS];
+    let routed =
+        [&ROUTED_GATED, &ROUTED_DGATE, &ROUTED_DGATE_TOKENS, &ROUTED_DLAMBDA, &SUM_PARTS, &WIDEN_MANY];
     [&plain[..], &routed, &family::KERNELS].concat()
 }
 
@@ -222,6 +233,16 @@ struct WidenParams {
     pad: u32,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct WidenManyParams {
+    segments: u32,
+    columns: u32,
+    out_start: u32,
+    pad: u32,
+    route: Route,
+}
+
 /// What a dispatch over a run of rows draws.
 fn dropped(dropout: Option<Dropout>, range: &Range<u32>) -> Dropped {
     let Some(dropout) = dropout else { return Dropped::default() };
@@ -257,9 +278,21 @@ struct BoundGates<'a> {
 }
 
 impl<'a> Gated<'a> {
-    /// Views that a cut into bindings must respect.
-    fn views(&self) -> Vec<View<'a>> {
-        std::iter::once(self.rows).chain(self.gate.view()).collect()
+    /// Runs of rows that fit bindings together with another view of them, at multiples of `multiple` rows.
+    fn cuts(
+        &self,
+        recorder: &Recorder<'_>,
+        other: View<'_>,
+        multiple: u32,
+    ) -> Result<Vec<Range<u32>>, Error> {
+        // Samples without tokens have gates, but no rows.
+        if self.rows.rows() == 0 {
+            return Ok(Vec::new());
+        }
+        // A routing reaches any sample's gates, which may be more than there are rows.
+        let gate = self.gate.view().filter(|gate| self.routing.is_none() || gate.rows() == self.rows.rows());
+        let views: Vec<View<'_>> = [self.rows, other].into_iter().chain(gate).collect();
+        recorder.gpu().row_chunks(OP, &views, multiple)
     }
 
     /// Rows and gates of a run of rows.
@@ -307,6 +340,46 @@ pub(super) fn widen(recorder: &mut Recorder<'_>, stored: &View<'_>, out: &View<'
             groups: (u64::from(rows) * u64::from(width.div_ceil(2))).div_ceil(64),
             iterations: 0,
         })?;
+    }
+    Ok(())
+}
+
+/// Writes out the matrices of the adapters that have rows as f32: run after run, as `Maps::parts` reads them.
+pub(super) fn widen_many(
+    recorder: &mut Recorder<'_>,
+    bank: &Bank,
+    routing: &Routing,
+    side: Side,
+    arenas: &[View<'_>],
+    out: &View<'_>,
+) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let mut first = 0;
+    for run in bank.runs(routing, side, arenas[0].dtype, recorder.gpu().largest_view()) {
+        let window = run.window(&arenas[run.arena]);
+        let (stored, count) = (window.bind(alignment), run.segments.len() as u32);
+        let elements = bank.elements(&run, side);
+        let numbers = u64::from(count) * u64::from(elements);
+        let part = View::vector(out.buffer, numbers as u32).at(out.offset + first * 4).bind(alignment);
+        let route = routing.tiles(8, &run.segments);
+        let (matrix, shift) = (side as u32, run.shift(&stored));
+        let params = WidenManyParams {
+            segments: count,
+            columns: bank.width(side),
+            out_start: part.rows.start,
+            pad: 0,
+            route: Route { matrix, shift, elements, ..route },
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &WIDEN_MANY,
+            flags: window.dtype.flag().as_slice(),
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[stored, part, routing.bound(), bank.bound()],
+            groups: numbers.div_ceil(64),
+            iterations: 0,
+        })?;
+        first += numbers;
     }
     Ok(())
 }
@@ -376,9 +449,7 @@ fn with_tables<'a>(own: &[Bound<'a>], tables: Option<[Bound<'a>; 2]>) -> Vec<Bou
 pub(super) fn gated(recorder: &mut Recorder<'_>, h: &Gated<'_>, out: &View<'_>) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let rank = out.width();
-    let mut views = h.views();
-    views.push(*out);
-    for range in recorder.gpu().row_chunks(OP, &views, 1)? {
+    for range in h.cuts(recorder, *out, 1)? {
         let bound = h.bind(&range, alignment);
         let out = out.bind_rows(&range, alignment);
         let BoundGates { gates, first_row, .. } = bound;
@@ -432,13 +503,10 @@ pub(super) fn up(
             ],
         );
         let [h, y] = [h, y].map(|view| view.bind_rows(&part.rows, alignment));
-        // One adapter's kernel has a place for a bias; without one the matrix lies there.
+        // The kernel has a place for a bias; without one the matrix lies there.
         let bound_bias = bias.map_or(part.matrix, |bias| bias.bind(alignment));
-        let mut storage = vec![h, part.matrix, y];
-        match part.tables {
-            None => storage.push(bound_bias),
-            Some(tables) => storage.extend(tables),
-        }
+        let mut storage = with_tables(&[h, part.matrix, y], part.tables);
+        storage.push(bound_bias);
         let params = UpParams {
             h: h.rows,
             y: y.rows,
@@ -453,7 +521,8 @@ pub(super) fn up(
             route: part.route,
             dropout: dropped(dropout, &part.rows),
             bias_start: bound_bias.rows.start,
-            pad: [0; 3],
+            bias_stride: bias.map_or(0, |bias| bias.row_step()),
+            pad: [0; 2],
         };
         recorder.dispatch(&Dispatch {
             kernel: plan.kernel(part.tables.is_some()),
@@ -575,7 +644,7 @@ fn outer_of_many(
     mode: Mode,
 ) -> Result<(), Error> {
     let Maps::Many { bank, routing, .. } = &step.maps else { return Ok(()) };
-    for run in bank.runs(routing, side, recorder.gpu().largest_view()) {
+    for run in bank.runs(routing, side, Dtype::F32, recorder.gpu().largest_view()) {
         let (width, window) = (v.width(), run.window(&arenas[run.arena]));
         let elements = run.rank * width;
         // As an adapter alone is cut.
@@ -663,6 +732,24 @@ fn second_factor(lambda: Knob<'_>) -> (f32, Option<Knob<'_>>) {
 /// `Σ dy` over rows, from which the gradients of bias and λ follow.
 pub(super) fn output_sums(recorder: &mut Recorder<'_>, dy: &View<'_>, out: &View<'_>) -> Result<(), Error> {
     column_sum(recorder, OP, dy, out, Mode::Overwrite)
+}
+
+/// `dbias = λ·s·Σ dy` over each adapter's rows, or `+=`: dB_t of a map of rank 1 whose h is 1.
+pub(super) fn dbias_of_many(
+    recorder: &mut Recorder<'_>,
+    step: &Step<'_>,
+    dy: &View<'_>,
+    out: &View<'_>,
+    mode: Mode,
+) -> Result<(), Error> {
+    let Some((of_bias, ones)) = step.of_bias(&[]) else { return Ok(()) };
+    outer_of_many(recorder, &of_bias, Side::B, &ones, dy, &[as_arena(out)], mode)
+}
+
+/// Rows of biases as an arena.
+pub(super) fn as_arena<'a>(bias: &View<'a>) -> View<'a> {
+    let elements = bias.shape[0] * bias.width();
+    View { shape: [1, 1, elements], ..*bias }
 }
 
 /// `dbias = λ·s·Σ dy`, or `+=`; `sums` is Σ dy.
@@ -863,35 +950,61 @@ pub(super) fn lambda_rows(rows: u64, rank: u32) -> u32 {
     size as u32
 }
 
-/// `dλ = s·(Σ u ⊙ g ⊙ h + (Σ dy)·bias)`, or `+=`, in two stages; `sums` is Σ dy. The family orders the bias's sum too.
+/// `dλ = s·(Σ u ⊙ g ⊙ h + (Σ dy)·bias)`, or `+=`, in two stages; `sums` is Σ dy. The family orders the bias's sum too. Of
+/// many adapters the bias's part is `Σ s·(dy·bias)` row by row.
+#[expect(clippy::too_many_arguments, reason = "one call site")]
 pub(super) fn dlambda(
     recorder: &mut Recorder<'_>,
     step: &Step<'_>,
     u: &View<'_>,
     h: &View<'_>,
+    dy: &View<'_>,
     sums: Option<&View<'_>>,
     out: &View<'_>,
     mode: Mode,
+) -> Result<(), Error> {
+    let size = lambda_rows(h.rows(), h.width());
+    let chunks = Chunks { rows: size, count: h.rows().div_ceil(size.into()) as u32 };
+    let arenas = step.bias.as_slice().iter().map(as_arena).collect::<Vec<_>>();
+    let of_many = step.of_bias(&arenas).filter(|_| step.bias.is_some());
+    // The bias's part comes last.
+    let of_one = step.bias.zip(sums);
+    let further = if of_many.is_some() { chunks.count } else { u32::from(of_one.is_some()) };
+    let count = chunks.count + further;
+    let scratch = recorder.scratch(OP, u64::from(count) * 4)?;
+    let partials = scratch.matrix(count, 1);
+    let (first, last) = (partials.slice_rows(0, chunks.count), partials.slice_rows(chunks.count, count));
+    if let Some((bias, sums)) = of_one {
+        let maps = Maps::One { a: bias, b_t: bias, scale: 1.0 };
+        down(recorder, &Step { maps, ..*step }, Side::B, sums, &last)?;
+    }
+    if let Some((of_bias, ones)) = of_many {
+        let [samples, tokens, _] = h.shape;
+        let room = recorder.scratch(OP, h.rows() * 4)?;
+        let products = room.tokens([samples, tokens, 1]);
+        zero(recorder, OP, &products)?;
+        down(recorder, &of_bias, Side::B, dy, &products)?;
+        lambda_partials(recorder, &of_bias, &products, &ones, chunks, &last)?;
+    }
+    lambda_partials(recorder, step, u, h, chunks, &first)?;
+    sum_chunks(recorder, &partials, count, out, mode, (step.maps.scale(), None))
+}
+
+/// First stage of dλ.
+fn lambda_partials(
+    recorder: &mut Recorder<'_>,
+    step: &Step<'_>,
+    u: &View<'_>,
+    h: &View<'_>,
+    chunks: Chunks,
+    partials: &View<'_>,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let (rank, tables) = (h.width(), step.maps.tables());
     let [samples, adapters] = step.maps.routing().map_or([0; 2], Routing::of_rows);
     let u = Gated { rows: *u, gate: step.gate, routing: step.maps.routing() };
-    let size = lambda_rows(h.rows(), rank);
-    let chunks = Chunks { rows: size, count: h.rows().div_ceil(size.into()) as u32 };
-    // The bias's part comes last.
-    let of_bias = step.bias.zip(sums);
-    let count = chunks.count + u32::from(of_bias.is_some());
-    let scratch = recorder.scratch(OP, u64::from(count) * 4)?;
-    let partials = scratch.matrix(count, 1);
-    if let Some((bias, sums)) = of_bias {
-        let maps = Maps::One { a: bias, b_t: bias, scale: 1.0 };
-        down(recorder, &Step { maps, ..*step }, Side::B, sums, &partials.slice_rows(chunks.count, count))?;
-    }
     let flags = [("ROUTED", tables.is_some()), ("GATE", step.gate.view().is_some())];
-    let mut views = u.views();
-    views.push(*h);
-    for range in recorder.gpu().row_chunks(OP, &views, size)? {
+    for range in u.cuts(recorder, *h, chunks.rows)? {
         let filled = chunks.of(&range);
         let part = partials.bind_rows(&filled, alignment);
         let bound = u.bind(&range, alignment);
@@ -903,7 +1016,7 @@ pub(super) fn dlambda(
             rows: range.end - range.start,
             rank,
             partial_start: part.rows.start,
-            chunk_rows: size,
+            chunk_rows: chunks.rows,
             first_row: bound.first_row,
             samples: samples + range.start,
             adapters,
@@ -916,8 +1029,8 @@ pub(super) fn dlambda(
             knobs: &[],
             storage: &with_tables(&[bound.rows, h, bound.gate, part], tables),
             groups: u64::from(filled.end - filled.start).div_ceil(64),
-            iterations: u64::from(size) * (u64::from(rank) + 1),
+            iterations: u64::from(chunks.rows) * (u64::from(rank) + 1),
         })?;
     }
-    sum_chunks(recorder, &partials, count, out, mode, (step.maps.scale(), None))
+    Ok(())
 }

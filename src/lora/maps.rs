@@ -1,17 +1,28 @@
 //! The matrices of the two maps: one adapter's, or those that a routing takes from a bank.
 
+use super::bank::Run;
 use super::routing::Route;
 use super::{Bank, OP, Routing};
 use crate::Error;
 use crate::gpu::view::Bound;
-use crate::gpu::{Gpu, View};
+use crate::gpu::{Dtype, Gpu, View};
 use std::ops::Range;
 
 /// Where A and b_t come from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Maps<'a> {
-    One { a: View<'a>, b_t: View<'a>, scale: f32 },
-    Many { bank: &'a Bank, routing: &'a Routing, arenas: &'a [View<'a>] },
+    One {
+        a: View<'a>,
+        b_t: View<'a>,
+        scale: f32,
+    },
+    Many {
+        bank: &'a Bank,
+        routing: &'a Routing,
+        arenas: &'a [View<'a>],
+        /// Of arenas of halves: A and b_t of the adapters that have rows, as [`super::gpu::widen_many`] writes them out.
+        widened: Option<[View<'a>; 2]>,
+    },
 }
 
 /// One of the two matrices; the number is its start's place in a bank's entry.
@@ -82,7 +93,7 @@ impl<'a> Maps<'a> {
         rank: u32,
         tile_rows: impl Fn(u32, bool) -> u32,
     ) -> Result<Vec<Part<'a>>, Error> {
-        let Self::Many { bank, routing, arenas } = self else {
+        let Self::Many { bank, routing, arenas, widened } = self else {
             let matrix = self.matrix(side).expect("one adapter has both matrices");
             let (bound, vectors) = (matrix.bind(gpu.alignment()), matrix.is_vec4());
             let chunks = gpu.row_chunks(OP, views, 1)?;
@@ -102,27 +113,39 @@ impl<'a> Maps<'a> {
                 })
                 .collect());
         };
-        let runs = bank.runs(routing, side, gpu.largest_view());
-        Ok(runs
-            .into_iter()
-            .map(|run| {
-                let window = run.window(&arenas[run.arena]);
-                let matrix = window.bind(gpu.alignment());
-                let vectors = bank.vectors && arenas[run.arena].offset.is_multiple_of(16);
-                let route = routing.tiles(tile_rows(run.rank, vectors), &run.segments);
-                Part {
-                    rows: 0..routing.rows,
-                    tiles: route.count,
-                    rank: run.rank,
-                    matrix,
-                    start: 0,
-                    stride: bank.width(side),
-                    scale: 1.0,
-                    route: Route { matrix: side as u32, shift: run.shift(&matrix), ..route },
-                    tables: self.tables(),
-                    vectors,
+        let widened = widened.map(|both| both[usize::from(side == Side::B)]);
+        let dtype = arenas.first().map_or(Dtype::F32, |arena| arena.dtype);
+        let runs = bank.runs(routing, side, dtype, gpu.largest_view());
+        let mut first = 0;
+        let of_run = |run: Run| {
+            let (window, elements) = match widened {
+                None => (run.window(&arenas[run.arena]), 0),
+                Some(all) => {
+                    let step = bank.elements(&run, side);
+                    let numbers = run.segments.len() as u32 * step;
+                    let window = View::vector(all.buffer, numbers).at(all.offset + first * 4);
+                    first += u64::from(numbers);
+                    (window, step)
                 }
-            })
-            .collect())
+            };
+            let matrix = window.bind(gpu.alignment());
+            let shift = if elements == 0 { run.shift(&matrix) } else { matrix.rows.start };
+            // Scratch starts at whole vectors.
+            let vectors = bank.vectors && (elements != 0 || arenas[run.arena].offset.is_multiple_of(16));
+            let route = routing.tiles(tile_rows(run.rank, vectors), &run.segments);
+            Part {
+                rows: 0..routing.rows,
+                tiles: route.count,
+                rank: run.rank,
+                matrix,
+                start: 0,
+                stride: bank.width(side),
+                scale: 1.0,
+                route: Route { matrix: side as u32, shift, elements, ..route },
+                tables: self.tables(),
+                vectors,
+            }
+        };
+        Ok(runs.into_iter().map(of_run).collect())
     }
 }

@@ -26,10 +26,10 @@
 //!
 //! **Types.** x, y, dy and dx share one type: f32, f16 or bf16, the halves two to a word with every row from a whole word on
 //! (even strides; any width). A, b_t and bias share another; halves of these are written out as f32 once a call, exactly
-//! (`shaders/lora/widen.wgsl`). h, u, gates, λ and all parameters' gradients are f32, and so is every sum. What is stored in
-//! halves is rounded once, from the f32 that an f32 output would get, half to even, with subnormals kept and overflow to
-//! infinity. Beside an odd width the other half of a row's last word keeps its bits, and belongs to no other view. Rows of a
-//! [`Bank`] are of the three types too; its arenas are f32, and it takes neither bias nor dropout.
+//! (`shaders/lora/widen.wgsl`; of many adapters, those that have rows, `widen_many.wgsl`). h, u, gates, λ and all parameters'
+//! gradients are f32, and so is every sum. What is stored in halves is rounded once, from the f32 that an f32 output would get,
+//! half to even, with subnormals kept and overflow to infinity. Beside an odd width the other half of a row's last word keeps
+//! its bits, and belongs to no other view.
 //!
 //! **Off is off.** A host λ of 0 does not touch y. A λ of 0 in a buffer, or an addend that is exactly 0 (as with
 //! B = 0, no bias and finite x, A, g), leaves every bit of y as it was stored: −0, Inf and NaN too.
@@ -44,6 +44,9 @@
 //! [`Family::Lanes`], else 256; doubled until all take less than 64 MiB), and the weights in f32 where they are stored in
 //! halves. [`crate::gpu::Gpu::scratch_bytes`] counts exactly.
 //!
+//! **Saved or computed again.** The backward reads h where it is given, and else computes it from x, with the same bits; u is
+//! always computed. Saving h costs `rows · rank` f32 and spares one pass over x; dx and dA alone need no h.
+//!
 //! **Rows.** Class tokens keep their bits where the views start behind them: the offset of one row, `tokens − 1` tokens a
 //! sample, the strides unchanged. Samples of differing lengths, and
 //! samples with adapters of their own, go through a [`Bank`] and its [`Routing`] (ragged rows without further adapters: a
@@ -55,17 +58,19 @@ mod gpu;
 mod maps;
 mod routing;
 mod step;
+mod tuned;
 pub mod twin;
 
 pub use bank::{Bank, BankBackward, BankDesc, BankForward, Member, Place};
 pub use family::Family;
 pub(crate) use gpu::kernels;
 pub use routing::{Routing, RowSample};
+pub use tuned::{Tuned, Workload};
 
 use crate::Error;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
 use maps::Maps;
-use step::{Gradient, Matrices, Step};
+use step::{Gradient, Matrices, Step, recorded};
 
 /// An argument for the overlap check.
 type Used<'a> = (&'static str, View<'a>, Access);
@@ -99,7 +104,7 @@ pub struct LoraDesc {
     pub alpha: f32,
     /// How α becomes s.
     pub scaling: Scaling,
-    /// The structure of the kernels; without it [`Family::of`] the device.
+    /// The structure of the kernels, for example [`Tuned`]'s choice; without it [`Family::of`] the device.
     pub family: Option<Family>,
 }
 
@@ -271,7 +276,7 @@ pub struct Backward<'a> {
     pub lambda: Knob<'a>,
     /// As in the forward.
     pub dropout: Option<Dropout>,
-    /// What the forward wrote, `[samples, tokens, rank]`; computed again where it is absent and needed.
+    /// What the forward wrote, `[samples, tokens, rank]`; computed again where it is absent and needed, with the same bits.
     pub h: Option<View<'a>>,
     /// Written: `u = dy B`, `[samples, tokens, rank]`. Without it the recorder has scratch of that size.
     pub u: Option<View<'a>>,
@@ -330,7 +335,7 @@ impl Lora {
     ///
     /// # Errors
     /// The descriptor's cannot run there.
-    pub fn family(&self, gpu: &Gpu) -> Result<Family, Error> {
+    pub fn variant(&self, gpu: &Gpu) -> Result<Family, Error> {
         self.desc.family.map_or_else(|| Ok(Family::of(gpu)), |family| family.check(gpu))
     }
 
@@ -349,8 +354,9 @@ impl Lora {
     /// Wrong shapes, types or ranges; halves whose rows start inside a word; overlapping outputs; a λ that is not finite; a
     /// dropout outside [0, 1); a family that the device cannot run.
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
-        self.check_forward(recorder, args)?;
-        self.step(recorder.gpu(), args)?.forward(recorder, &args.y)
+        let used = self.check_forward(recorder, args)?;
+        let step = self.step(recorder.gpu(), args)?;
+        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.forward(recorder, &args.y))
     }
 
     /// Records the gradients that are asked for. With a host λ of 0 all but dλ are 0: outputs to be replaced are
@@ -359,30 +365,29 @@ impl Lora {
     /// # Errors
     /// As [`Lora::forward`]; a `dgate` without gates, a `dbias` without a bias.
     pub fn backward<'a>(&self, recorder: &mut Recorder<'_>, args: &Backward<'a>) -> Result<(), Error> {
-        self.check_backward(recorder, args)?;
+        let used = self.check_backward(recorder, args)?;
         let Backward { x, dy, a, b_t, bias, gate, lambda, dropout, h, .. } = *args;
         let forward = Forward { x, a, b_t, bias, gate, lambda, dropout, y: dy, h };
-        self.step(recorder.gpu(), &forward)?.backward(
-            recorder,
-            &Gradient {
-                dy,
-                u: args.u,
-                dx: args.dx,
-                da: args.da.map(Matrices::One),
-                db_t: args.db_t.map(Matrices::One),
-                dbias: args.dbias,
-                dgate: args.dgate,
-                dlambda: args.dlambda,
-                dx_mode: args.dx_mode,
-                parameter_mode: args.parameter_mode,
-                condition_mode: args.condition_mode,
-            },
-        )
+        let step = self.step(recorder.gpu(), &forward)?;
+        let gradient = Gradient {
+            dy,
+            u: args.u,
+            dx: args.dx,
+            da: args.da.map(Matrices::One),
+            db_t: args.db_t.map(Matrices::One),
+            dbias: args.dbias,
+            dgate: args.dgate,
+            dlambda: args.dlambda,
+            dx_mode: args.dx_mode,
+            parameter_mode: args.parameter_mode,
+            condition_mode: args.condition_mode,
+        };
+        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.backward(recorder, &gradient))
     }
 
     fn step<'a>(&self, gpu: &Gpu, args: &Forward<'a>) -> Result<Step<'a>, Error> {
         Ok(Step {
-            family: self.family(gpu)?,
+            family: self.variant(gpu)?,
             rank: self.desc.rank,
             maps: Maps::One { a: args.a, b_t: args.b_t, scale: self.scale() },
             bias: args.bias,
@@ -409,7 +414,11 @@ impl Lora {
         Ok(used)
     }
 
-    fn check_backward(&self, recorder: &Recorder<'_>, args: &Backward<'_>) -> Result<(), Error> {
+    fn check_backward<'a>(
+        &self,
+        recorder: &Recorder<'_>,
+        args: &Backward<'a>,
+    ) -> Result<Vec<Used<'a>>, Error> {
         let Backward { x, a, b_t, bias, gate, lambda, dropout, .. } = args;
         let mut used = self.check_inputs(recorder, &Inputs { x, a, b_t, bias, gate, lambda, dropout })?;
         if args.bias.is_none() && args.dbias.is_some() {
@@ -439,7 +448,8 @@ impl Lora {
                 used.push((name, view, access));
             }
         }
-        check_overlap(OP, &used)
+        check_overlap(OP, &used)?;
+        Ok(used)
     }
 
     /// What forward and backward share.
@@ -469,6 +479,7 @@ impl Lora {
         let mut used = vec![("x", *x, Access::Read), ("a", *a, Access::Read), ("b_t", *b_t, Access::Read)];
         used.extend(bias.map(|bias| ("bias", bias, Access::Read)));
         used.extend(gate.view().map(|gate| ("gate", gate, Access::Read)));
+        used.extend(lambda.view().map(|lambda| ("lambda", lambda, Access::Read)));
         Ok(used)
     }
 }
@@ -517,7 +528,8 @@ pub fn forward_layers(recorder: &mut Recorder<'_>, layers: &[Layer<'_>]) -> Resu
         }
     }
     check_overlap(OP, &used)?;
-    step::forward(recorder, &steps)
+    let hidden = steps.iter().map(|(step, _)| step.hidden_bytes()).max().unwrap_or(0);
+    recorded(recorder, &used, hidden, |recorder| step::forward(recorder, &steps))
 }
 
 /// Arguments that forward and backward share.

@@ -83,7 +83,9 @@ pub(super) struct Route {
     pub count: u32,
     pub matrix: u32,
     pub shift: u32,
-    pub pad: [u32; 3],
+    pub first_segment: u32,
+    pub elements: u32,
+    pub pad: u32,
 }
 
 impl Routing {
@@ -179,6 +181,7 @@ impl Routing {
             tiles: table.tiles_at,
             first_tile: first,
             count: end - first,
+            first_segment: segments.start as u32,
             ..Default::default()
         }
     }

@@ -2,9 +2,9 @@
 
 use super::gpu::{self, Gated};
 use super::maps::{Maps, Side};
-use super::{Dropout, Family, Gate, OP, class};
+use super::{Dropout, Family, Gate, OP, Used, class};
 use crate::Error;
-use crate::gpu::reduce::zero;
+use crate::gpu::reduce::{MAX_PARTIAL_BYTES, zero};
 use crate::gpu::{Dtype, Knob, Mode, Recorder, Scratch, View};
 use std::cell::OnceCell;
 
@@ -18,9 +18,9 @@ pub(super) struct Step<'a> {
     /// Width of h and u.
     pub rank: u32,
     pub maps: Maps<'a>,
-    /// Of one adapter.
+    /// Of one adapter, or a row of each of many.
     pub bias: Option<View<'a>>,
-    /// Of x, if any is drawn; with one adapter.
+    /// Of x, if any is drawn.
     pub dropout: Option<Dropout>,
     pub x: View<'a>,
     pub gate: Gate<'a>,
@@ -49,6 +49,21 @@ pub(super) enum Matrices<'a> {
     One(View<'a>),
     /// In arenas of the bank's layout.
     Many(&'a [View<'a>]),
+}
+
+/// Records an op all or not at all: where rows may not fit a binding, the same code checks everything first.
+pub(super) fn recorded(
+    recorder: &mut Recorder<'_>,
+    used: &[Used<'_>],
+    hidden_bytes: u64,
+    record: impl Fn(&mut Recorder<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let limit = recorder.gpu().largest_view();
+    let bytes = used.iter().map(|(_, view, _)| view.span() * view.dtype.bytes());
+    if bytes.chain([hidden_bytes, MAX_PARTIAL_BYTES]).any(|bytes| bytes > limit) {
+        recorder.gpu().scratch_bytes(&record)?;
+    }
+    record(recorder)
 }
 
 /// Records the forward of independent layers in three waves: every `h`, then every `h ⊙ g`, then every injection. Before
@@ -92,8 +107,13 @@ pub(super) fn forward(recorder: &mut Recorder<'_>, layers: &[(Step<'_>, View<'_>
 }
 
 impl<'a> Step<'a> {
-    pub(super) fn forward(self, recorder: &mut Recorder<'_>, y: &View<'_>) -> Result<(), Error> {
-        forward(recorder, &[(self, *y)])
+    /// Bytes of h, and of u.
+    pub(super) fn hidden_bytes(&self) -> u64 {
+        self.x.rows() * u64::from(self.rank) * 4
+    }
+
+    pub(super) fn forward(&self, recorder: &mut Recorder<'_>, y: &View<'_>) -> Result<(), Error> {
+        forward(recorder, &[(*self, *y)])
     }
 
     pub(super) fn backward(&self, recorder: &mut Recorder<'_>, args: &Gradient<'_>) -> Result<(), Error> {
@@ -114,16 +134,20 @@ impl<'a> Step<'a> {
         let of_gates = args.dlambda.or(dgate).is_some();
         let room_of_sums = Room::new();
         let sums = match self.bias.or(dbias) {
-            Some(bias) => {
+            Some(bias) if self.maps.routing().is_none() => {
                 let sums =
                     scratch(recorder, &room_of_sums, u64::from(bias.width()) * 4)?.vector(bias.width());
                 gpu::output_sums(recorder, &args.dy, &sums)?;
                 Some(sums)
             }
-            None => None,
+            _ => None,
         };
-        if let (Some(dbias), Some(sums)) = (&dbias, &sums) {
-            gpu::dbias(recorder, self, sums, dbias, args.parameter_mode)?;
+        match (&dbias, &sums) {
+            (None, _) => {}
+            (Some(dbias), Some(sums)) => gpu::dbias(recorder, self, sums, dbias, args.parameter_mode)?,
+            (Some(dbias), None) => {
+                gpu::dbias_of_many(recorder, self, &args.dy, dbias, args.parameter_mode)?;
+            }
         }
         // Two rooms of rows × rank in turn: h, then u ⊙ g; h ⊙ g, then u.
         let room: [Room; 2] = Default::default();
@@ -150,7 +174,8 @@ impl<'a> Step<'a> {
                 gpu::dgate(recorder, self, &u, &h, dgate, args.condition_mode)?;
             }
             if let Some(dlambda) = &args.dlambda {
-                gpu::dlambda(recorder, self, &u, &h, sums.as_ref(), dlambda, args.condition_mode)?;
+                let (dy, sums) = (&args.dy, sums.as_ref());
+                gpu::dlambda(recorder, self, &u, &h, dy, sums, dlambda, args.condition_mode)?;
             }
         }
         if dx.is_none() && da.is_none() {
@@ -176,10 +201,35 @@ impl<'a> Step<'a> {
                 let a = widened(recorder, a, &rooms[0])?;
                 Maps::One { a, b_t: widened(recorder, b_t, &rooms[1])?, scale }
             }
+            Maps::Many { bank, routing, arenas, .. }
+                if arenas.first().is_some_and(|arena| arena.dtype != Dtype::F32) =>
+            {
+                let mut write = |side: Side, room: &'r Room| -> Result<View<'r>, Error> {
+                    let numbers = bank.written_out(routing, side, recorder.gpu().largest_view());
+                    let scratch = scratch(recorder, room, numbers * 4)?;
+                    let out = scratch.vector(u32::try_from(numbers).unwrap_or(u32::MAX));
+                    gpu::widen_many(recorder, bank, routing, side, arenas, &out)?;
+                    Ok(out)
+                };
+                let widened = Some([write(Side::A, &rooms[0])?, write(Side::B, &rooms[1])?]);
+                Maps::Many { bank, routing, arenas, widened }
+            }
             many => many,
         };
         let bias = self.bias.map(|bias| widened(recorder, bias, &rooms[2])).transpose()?;
         Ok(Step { maps, bias, ..*self })
+    }
+
+    /// The biases of many adapters as maps of rank 1, and the h of 1 that they take.
+    pub(super) fn of_bias<'r>(&self, arenas: &'r [View<'r>]) -> Option<(Step<'r>, View<'r>)>
+    where
+        'a: 'r,
+    {
+        let Maps::Many { bank, routing, .. } = self.maps else { return None };
+        let (bank, [samples, tokens, _]) = (bank.of_bias()?, self.x.shape);
+        let maps = Maps::Many { bank, routing, arenas, widened: None };
+        let step = Step { maps, rank: 1, bias: None, dropout: None, gate: Gate::None, h: None, ..*self };
+        Some((step, bank.ones([samples, tokens])))
     }
 
     /// Dropout of what a map's matrix on this side is multiplied with, or of its gradient.
@@ -221,15 +271,16 @@ impl<'a> Step<'a> {
         h: &View<'_>,
         y: &View<'_>,
     ) -> Result<(), Error> {
-        let Maps::Many { bank, arenas, .. } = self.maps else { return Ok(()) };
         if y.dtype == Dtype::F32 {
             return zero(recorder, OP, y);
         }
-        let matrix = bank.view(0, side, arenas);
+        // What the matrix holds does not matter.
+        let row = recorder.scratch(OP, u64::from(y.width()) * 4)?;
+        let matrix = row.matrix(1, y.width());
         let [samples, tokens, _] = h.shape;
-        let h = View { shape: [samples, tokens, matrix.shape[0]], ..*h };
+        let h = View { shape: [samples, tokens, 1], ..*h };
         let maps = Maps::One { a: matrix, b_t: matrix, scale: 1.0 };
-        let off = Step { maps, lambda: Knob::Host(0.0), ..*self };
+        let off = Step { maps, lambda: Knob::Host(0.0), bias: None, dropout: None, ..*self };
         gpu::up(recorder, &off, side, &h, y, Mode::Overwrite)
     }
 
@@ -250,8 +301,8 @@ impl<'a> Step<'a> {
 
     fn zero_outputs(&self, recorder: &mut Recorder<'_>, args: &Gradient<'_>) -> Result<(), Error> {
         let dx = args.dx.filter(|dx| !zeroes_by_map(dx, args.dx_mode));
-        let outputs =
-            [(dx, args.dx_mode), (args.dbias, args.parameter_mode), (args.dgate, args.condition_mode)];
+        let dbias = args.dbias.filter(|_| self.maps.routing().is_none());
+        let outputs = [(dx, args.dx_mode), (dbias, args.parameter_mode), (args.dgate, args.condition_mode)];
         let mut zeroed: Vec<View<'_>> = outputs
             .into_iter()
             .filter(|(_, mode)| *mode == Mode::Overwrite)
@@ -264,6 +315,9 @@ impl<'a> Step<'a> {
                     Some(Matrices::One(view)) => zeroed.push(*view),
                     Some(Matrices::Many(arenas)) => zeroed.extend(self.present(side, arenas)),
                 }
+            }
+            if let (Some((of_bias, _)), Some(dbias)) = (self.of_bias(&[]), &args.dbias) {
+                zeroed.extend(of_bias.present(Side::B, &[gpu::as_arena(dbias)]));
             }
         }
         zeroed.iter().try_for_each(|output| zero(recorder, OP, output))
@@ -278,8 +332,7 @@ impl<'a> Step<'a> {
     /// A view of x's rows of width rank in `room`, which is taken from the recorder the first time.
     fn intermediate<'r>(&self, recorder: &mut Recorder<'_>, room: &'r Room) -> Result<View<'r>, Error> {
         let [samples, tokens, _] = self.x.shape;
-        let bytes = self.x.rows() * u64::from(self.rank) * 4;
-        Ok(scratch(recorder, room, bytes)?.tokens([samples, tokens, self.rank]))
+        Ok(scratch(recorder, room, self.hidden_bytes())?.tokens([samples, tokens, self.rank]))
     }
 }
 

@@ -1,10 +1,13 @@
 //! The composed adapter against an f64 reference of the whole, its files and its off positions.
 
 use crate::support::*;
-use gtca::adapter::{AdapterDesc, BackwardLayer, Condition, GateKind, GtcaAdapter, LayerDesc, Tape};
+use gtca::adapter::{
+    AdapterDesc, BackwardLayer, Condition, GateKind, GtcaAdapter, LayerDesc, Numerics, Tape,
+};
 use gtca::encode::{Block, Plan};
 use gtca::gate::Mu;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
+use gtca::lora::Family;
 use gtca::records::{Field, RECORD_WORDS, Record, Records};
 
 const SAMPLES: usize = 5;
@@ -285,6 +288,17 @@ fn a_saved_adapter_comes_back_bit_for_bit_and_a_wrong_file_changes_nothing() {
     assert!(scalar.load(&file).unwrap_err().to_string().contains("gate.w2"));
     assert_same_bits("refused", &read(&other), &before);
     other.load(&file).unwrap();
+    // The file tells whose bits its outputs had.
+    let saved = Numerics::of_file(&file).unwrap();
+    assert_eq!(saved, other.numerics().unwrap());
+    let family = Some(Family::Threads);
+    let tuned = GtcaAdapter::new(gpu, plan(), &AdapterDesc { family, ..desc(GateKind::Rank) }, 7).unwrap();
+    let file = pollster::block_on(tuned.save()).unwrap();
+    let told = Numerics::of_file(&file).unwrap();
+    assert_eq!(told.variants, [Family::Threads; 2]);
+    assert_eq!(told == saved, Family::of(gpu) == Family::Threads);
+    other.load(&file).unwrap();
+    other.set_values(&values).unwrap();
     assert_same_bits("loaded", &read(&other), &values);
 }
 

@@ -1,12 +1,16 @@
 //! `lora` against its twin, an f64 reference and central differences.
 
 use crate::support::*;
+use gtca::Error;
 use gtca::common::rng;
-use gtca::gpu::{Dtype, Gpu, Knob, Mode, OpenOptions, View};
-use gtca::lora::{Backward, Dropout, Family, Forward, Gate, Lora, LoraDesc, PURPOSE_DROPOUT, Scaling, twin};
+use gtca::gpu::{Dtype, Gpu, Knob, Mode, OpenOptions, Recorder, View};
+use gtca::lora::{
+    Backward, Dropout, Family, Forward, Gate, Lora, LoraDesc, PURPOSE_DROPOUT, Scaling, Tuned, Workload, twin,
+};
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+pub enum Kind {
     None,
     Rank,
     Scalar,
@@ -25,7 +29,7 @@ impl Kind {
 }
 
 /// The families that this adapter can run; each takes every test.
-fn families(gpu: &Gpu) -> Vec<Family> {
+pub fn families(gpu: &Gpu) -> Vec<Family> {
     Family::ALL.into_iter().filter(|family| family.runs_on(gpu)).collect()
 }
 
@@ -34,7 +38,7 @@ const TYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
 
 /// One case's shape and inputs.
 #[derive(Clone)]
-struct Case {
+pub struct Case {
     family: Family,
     samples: usize,
     tokens: usize,
@@ -50,6 +54,8 @@ struct Case {
     /// Type of A, B and bias.
     weights: Dtype,
     dropout: Option<Dropout>,
+    /// Whether h and u are given, or left to the recorder.
+    saves: bool,
     /// Empty: none.
     bias: Vec<f32>,
     x: Vec<f32>,
@@ -62,7 +68,7 @@ struct Case {
 
 /// What forward and backward give.
 #[derive(Clone)]
-struct Results<T> {
+pub struct Results<T> {
     y: Vec<T>,
     dx: Vec<T>,
     da: Vec<T>,
@@ -73,7 +79,7 @@ struct Results<T> {
 }
 
 impl<T> Results<T> {
-    fn each(&self) -> [(&'static str, &[T]); 7] {
+    pub fn each(&self) -> [(&'static str, &[T]); 7] {
         [
             ("y", &self.y),
             ("dx", &self.dx),
@@ -88,7 +94,7 @@ impl<T> Results<T> {
 
 /// The differentiable inputs in f64.
 #[derive(Clone)]
-struct Wide {
+pub struct Wide {
     x: Vec<f64>,
     a: Vec<f64>,
     b_t: Vec<f64>,
@@ -99,8 +105,28 @@ struct Wide {
     factor: [f64; 2],
 }
 
+/// Where a case's tensors are.
+pub struct Placed {
+    x: Tensor,
+    a: Tensor,
+    b_t: Tensor,
+    y: Tensor,
+    dy: Tensor,
+    bias: Option<Tensor>,
+    gates: Option<Tensor>,
+    h: Tensor,
+    u: Tensor,
+    dx: Tensor,
+    da: Tensor,
+    db_t: Tensor,
+    dbias: Option<Tensor>,
+    dgate: Option<Tensor>,
+    dlambda: Tensor,
+    knob: wgpu::Buffer,
+}
+
 impl Case {
-    fn new([samples, tokens, inputs, outputs, rank]: [usize; 5], kind: Kind) -> Self {
+    pub fn new([samples, tokens, inputs, outputs, rank]: [usize; 5], kind: Kind) -> Self {
         let seed = [samples, tokens, inputs, outputs, rank].iter().fold(7, |seed, n| seed * 1009 + n);
         let mut random = Random(seed as u64);
         let rows = samples * tokens;
@@ -125,6 +151,7 @@ impl Case {
             wide: Dtype::F32,
             weights: Dtype::F32,
             dropout: None,
+            saves: rank % 2 == 1,
             bias: Vec::new(),
             x: random.f32s(rows * inputs),
             a: random.f32s(rank * inputs),
@@ -180,7 +207,7 @@ impl Case {
         (0..self.x.len()).map(kept).collect()
     }
 
-    fn with(&self, family: Family) -> Self {
+    pub fn with(&self, family: Family) -> Self {
         Self { family, ..self.clone() }
     }
 
@@ -188,66 +215,80 @@ impl Case {
         self.samples * self.tokens
     }
 
-    /// Forward and backward on the kernels; every output is poisoned first.
-    fn run(&self, gpu: &'static Gpu, layout: Layout) -> Results<f32> {
+    /// The case's tensors; every output is poisoned.
+    pub fn place(&self, t: &mut Tensors) -> Placed {
         let [samples, tokens, inputs, outputs, rank] =
             [self.samples, self.tokens, self.inputs, self.outputs, self.rank].map(|n| n as u32);
         let columns = if self.kind.is_scalar() { 1 } else { rank };
         let gate_tokens = if self.kind.is_per_token() { tokens } else { 1 };
-        let mut t = Tensors::new(gpu, layout);
-        let x = t.stored([samples, tokens, inputs], self.wide, &self.x);
-        let a = t.stored([rank, 1, inputs], self.weights, &self.a);
-        let b_t = t.stored([rank, 1, outputs], self.weights, &self.b_t);
-        let y = t.stored([samples, tokens, outputs], self.wide, &self.y);
-        let dy = t.stored([samples, tokens, outputs], self.wide, &self.dy);
         let has_bias = !self.bias.is_empty();
-        let bias = has_bias.then(|| t.stored([1, 1, outputs], self.weights, &self.bias));
-        let gates = (self.kind != Kind::None).then(|| t.f32([samples, gate_tokens, columns], &self.gates));
-        let [h, u] = [(); 2].map(|()| t.poisoned([samples, tokens, rank]));
-        let dx = t.poisoned_as([samples, tokens, inputs], self.wide);
-        let da = t.poisoned([rank, 1, inputs]);
-        let db_t = t.poisoned([rank, 1, outputs]);
-        let dbias = t.poisoned([1, 1, outputs]);
-        let dgate = t.poisoned([samples, gate_tokens, columns]);
-        let dlambda = t.poisoned([1, 1, 1]);
-        let knob = gpu.upload("lambda", &[0.0, self.lambda]);
-        let lambda = if self.lambda_in_buffer { Knob::Buffer(&knob, 4) } else { Knob::Host(self.lambda) };
-        let gate = match (self.kind, gates) {
-            (Kind::Rank | Kind::Token, Some(gates)) => Gate::Rank(t.view(gates)),
-            (Kind::Scalar | Kind::TokenScalar, Some(gates)) => Gate::Scalar(t.view(gates)),
+        let has_gates = self.kind != Kind::None;
+        Placed {
+            x: t.stored([samples, tokens, inputs], self.wide, &self.x),
+            a: t.stored([rank, 1, inputs], self.weights, &self.a),
+            b_t: t.stored([rank, 1, outputs], self.weights, &self.b_t),
+            y: t.stored([samples, tokens, outputs], self.wide, &self.y),
+            dy: t.stored([samples, tokens, outputs], self.wide, &self.dy),
+            bias: has_bias.then(|| t.stored([1, 1, outputs], self.weights, &self.bias)),
+            gates: has_gates.then(|| t.f32([samples, gate_tokens, columns], &self.gates)),
+            h: t.poisoned([samples, tokens, rank]),
+            u: t.poisoned([samples, tokens, rank]),
+            dx: t.poisoned_as([samples, tokens, inputs], self.wide),
+            da: t.poisoned([rank, 1, inputs]),
+            db_t: t.poisoned([rank, 1, outputs]),
+            dbias: has_bias.then(|| t.poisoned([1, 1, outputs])),
+            dgate: has_gates.then(|| t.poisoned([samples, gate_tokens, columns])),
+            dlambda: t.poisoned([1, 1, 1]),
+            knob: t.gpu.upload("lambda", &[0.0, self.lambda]),
+        }
+    }
+
+    /// Forward and backward on the kernels.
+    pub fn record(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
+        let view = |tensor: Option<Tensor>| tensor.map(|tensor| t.view(tensor));
+        let lambda = if self.lambda_in_buffer { Knob::Buffer(&at.knob, 4) } else { Knob::Host(self.lambda) };
+        let gate = match (self.kind, view(at.gates)) {
+            (Kind::Rank | Kind::Token, Some(gates)) => Gate::Rank(gates),
+            (Kind::Scalar | Kind::TokenScalar, Some(gates)) => Gate::Scalar(gates),
             _ => Gate::None,
         };
-        let (x, a, b_t, bias) = (t.view(x), t.view(a), t.view(b_t), bias.map(|bias| t.view(bias)));
+        let (x, a, b_t, bias) = (t.view(at.x), t.view(at.a), t.view(at.b_t), view(at.bias));
         let dropout = self.dropout;
-        // Odd ranks save h and u, even ones leave them to the recorder.
-        let saved = |tensor| (self.rank % 2 == 1).then(|| t.view(tensor));
-        t.run(|recorder| {
-            let forward = Forward { x, a, b_t, bias, gate, lambda, dropout, y: t.view(y), h: saved(h) };
-            self.op().forward(recorder, &forward)?;
-            let args = Backward {
-                dx: Some(t.view(dx)),
-                da: Some(t.view(da)),
-                db_t: Some(t.view(db_t)),
-                bias,
-                dropout,
-                dbias: has_bias.then(|| t.view(dbias)),
-                dgate: (self.kind != Kind::None).then(|| t.view(dgate)),
-                dlambda: Some(t.view(dlambda)),
-                u: saved(u),
-                ..backward(x, t.view(dy), a, b_t, gate, lambda, saved(h))
-            };
-            self.op().backward(recorder, &args)
-        })
-        .unwrap();
+        let saved = |tensor| self.saves.then(|| t.view(tensor));
+        let forward = Forward { x, a, b_t, bias, gate, lambda, dropout, y: t.view(at.y), h: saved(at.h) };
+        self.op().forward(recorder, &forward)?;
+        let args = Backward {
+            dx: Some(t.view(at.dx)),
+            da: Some(t.view(at.da)),
+            db_t: Some(t.view(at.db_t)),
+            bias,
+            dropout,
+            dbias: view(at.dbias),
+            dgate: view(at.dgate),
+            dlambda: Some(t.view(at.dlambda)),
+            u: saved(at.u),
+            ..backward(x, t.view(at.dy), a, b_t, gate, lambda, saved(at.h))
+        };
+        self.op().backward(recorder, &args)
+    }
+
+    pub fn results(&self, t: &Tensors, at: &Placed) -> Results<f32> {
         Results {
-            y: t.read_stored(y),
-            dx: t.read_stored(dx),
-            da: t.read(da),
-            db_t: t.read(db_t),
-            dbias: if has_bias { t.read(dbias) } else { Vec::new() },
-            dgate: if self.kind == Kind::None { Vec::new() } else { t.read(dgate) },
-            dlambda: t.read(dlambda),
+            y: t.read_stored(at.y),
+            dx: t.read_stored(at.dx),
+            da: t.read(at.da),
+            db_t: t.read(at.db_t),
+            dbias: at.dbias.map_or(Vec::new(), |dbias| t.read(dbias)),
+            dgate: at.dgate.map_or(Vec::new(), |dgate| t.read(dgate)),
+            dlambda: t.read(at.dlambda),
         }
+    }
+
+    fn run(&self, gpu: &'static Gpu, layout: Layout) -> Results<f32> {
+        let mut t = Tensors::new(gpu, layout);
+        let placed = self.place(&mut t);
+        t.run(|recorder| self.record(recorder, &t, &placed)).unwrap();
+        self.results(&t, &placed)
     }
 
     fn twin(&self) -> Results<f32> {
@@ -281,7 +322,7 @@ impl Case {
         }
     }
 
-    fn wide(&self) -> Wide {
+    pub fn wide(&self) -> Wide {
         let (rank, alpha) = (self.rank as f64, 6.0);
         let s = if self.scaling == Scaling::Standard { alpha / rank } else { alpha / rank.sqrt() };
         Wide {
@@ -297,7 +338,7 @@ impl Case {
     }
 
     /// The f64 reference: the weight's change is written out for every row, no h and no u.
-    fn reference(&self, w: &Wide) -> Results<f64> {
+    pub fn reference(&self, w: &Wide) -> Results<f64> {
         let (inputs, outputs, rank) = (self.inputs, self.outputs, self.rank);
         let [s, lambda] = w.factor;
         let gate_at = |row: usize, j: usize| match self.kind {
@@ -352,7 +393,7 @@ impl Case {
 
     /// Bounds per element: every product's rounding errors, at most one per operation on its way, times the sum
     /// of the products' magnitudes (the reference of the magnitudes).
-    fn bounds(&self) -> Results<f64> {
+    pub fn bounds(&self) -> Results<f64> {
         let mut w = self.wide();
         let inputs = [&mut w.x, &mut w.a, &mut w.b_t, &mut w.bias, &mut w.gates, &mut w.y, &mut w.dy];
         for values in inputs {
@@ -630,10 +671,102 @@ fn a_device_without_subgroups_runs_another_family_and_refuses_lanes() {
     let case = Case::new([3, 5, 12, 20, 8], Kind::Rank);
     case.check(plain, Layout::Separate);
     let op = case.with(Family::Lanes).op();
-    let refused = op.family(plain).unwrap_err().to_string();
+    let refused = op.variant(plain).unwrap_err().to_string();
     assert!(refused.contains("`family`") && refused.contains("SUBGROUP"), "{refused}");
     let automatic = Lora::new(&LoraDesc { inputs: 12, outputs: 20, ..Default::default() }).unwrap();
-    assert_eq!(automatic.family(gpu), Ok(Family::of(gpu)));
+    assert_eq!(automatic.variant(gpu), Ok(Family::of(gpu)));
+}
+
+#[test]
+fn a_tuner_takes_what_is_clearly_faster_and_remembers_it() {
+    let Some(gpu) = gpu() else { return };
+    let desc = LoraDesc { inputs: 24, outputs: 16, rank: 5, ..Default::default() };
+    let (default, all) = (Family::of(gpu), families(gpu));
+    let Some(other) = all.iter().copied().find(|family| *family != default) else { return };
+    // The default takes 100 µs; of each family the first call, which compiles, does not count.
+    let choice = |micros: u64| {
+        let mut tuned = Tuned::default();
+        let mut calls = Vec::new();
+        let time = |family| {
+            calls.push(family);
+            let took = if calls.len() <= all.len() { 1 } else { 100 };
+            Ok(Duration::from_micros(if family == other && took == 100 { micros } else { took }))
+        };
+        let family = tuned.measure_by(gpu, &desc, Workload::default(), time).unwrap();
+        assert_eq!(calls[..all.len()], calls[all.len()..2 * all.len()], "families take turns");
+        (family, tuned)
+    };
+    assert_eq!((choice(98).0, choice(100).0, choice(140).0), (default, default, default));
+    let (family, mut tuned) = choice(90);
+    assert_eq!(family, other);
+
+    let path = std::env::temp_dir().join(format!("gtca-tuned-{}", std::process::id()));
+    assert_eq!(Tuned::load(&path), Ok(Tuned::default()));
+    tuned.save(&path).unwrap();
+    let read = Tuned::load(&path).unwrap();
+    assert_eq!(read, tuned);
+    // Ranks of a class share a choice; nothing else does.
+    let known = |desc: LoraDesc, workload| read.choice(gpu, &desc, workload);
+    let every = Workload::default();
+    assert_eq!(known(desc, every), Some(other));
+    assert_eq!(known(LoraDesc { rank: 8, ..desc }, every), Some(other));
+    for desc in [LoraDesc { rank: 4, ..desc }, LoraDesc { inputs: 25, ..desc }] {
+        assert_eq!(known(desc, every), None);
+    }
+    assert_eq!(known(desc, Workload { dtype: Dtype::F16, ..every }), None);
+    assert_eq!(known(desc, Workload { backward: false, ..every }), None);
+    // What is known is not measured again.
+    assert_eq!(tuned.measure(gpu, &desc, every), Ok(other));
+
+    let lora = Lora::new(&LoraDesc { family: Some(other), ..desc }).unwrap();
+    assert_eq!(lora.variant(gpu).unwrap().to_string(), other.name());
+    std::fs::write(&path, "something else").unwrap();
+    let refused = Tuned::load(&path).unwrap_err().to_string();
+    assert!(refused.contains("first line") && refused.contains("measure again"), "{refused}");
+    std::fs::remove_file(&path).unwrap();
+    let nowhere = path.join("file");
+    assert!(tuned.save(&nowhere).unwrap_err().to_string().contains("can be written"));
+}
+
+#[test]
+fn a_tuner_measures_every_type_on_the_device() {
+    let Some(gpu) = gpu() else { return };
+    for dtype in TYPES {
+        let mut tuned = Tuned::default();
+        let desc = LoraDesc { inputs: 33, outputs: 20, rank: 4, ..Default::default() };
+        let workload = Workload { dtype, backward: dtype != Dtype::Bf16 };
+        let family = tuned.measure(gpu, &desc, workload).unwrap();
+        assert!(family.runs_on(gpu));
+        assert_eq!(tuned.choice(gpu, &desc, workload), Some(family));
+    }
+    let wrong = LoraDesc { rank: 0, ..Default::default() };
+    assert!(Tuned::default().measure(gpu, &wrong, Workload::default()).is_err());
+}
+
+#[test]
+fn a_warmed_up_call_compiles_nothing_more() {
+    let Some(_) = gpu() else { return };
+    let fresh = pollster::block_on(Gpu::open(&OpenOptions::default())).unwrap();
+    let fresh: &'static Gpu = Box::leak(Box::new(fresh));
+    for layout in LAYOUTS {
+        let case = Case::new([3, 5, 16, 20, 8], Kind::Rank).with(Family::of(fresh)).with_bias();
+        let mut t = Tensors::new(fresh, layout);
+        let placed = case.place(&mut t);
+        let cold = fresh.compiled_kernels();
+        let warm_up = |recorder: &mut Recorder<'_>| {
+            if layout == Layout::OneBuffer {
+                recorder.lend_scratch(Some(View::vector(t.view(placed.x).buffer, 64)))?;
+            }
+            case.record(recorder, &t, &placed)
+        };
+        fresh.warm_up(warm_up).unwrap();
+        let warm = fresh.compiled_kernels();
+        assert!(warm > cold);
+        assert_eq!(t.read(placed.dlambda)[0].to_bits(), POISON, "nothing may have been recorded");
+        t.run(|recorder| case.record(recorder, &t, &placed)).unwrap();
+        assert_ne!(t.read(placed.dlambda)[0].to_bits(), POISON);
+        assert_eq!(fresh.compiled_kernels(), warm);
+    }
 }
 
 #[test]
@@ -740,6 +873,41 @@ fn stored_bits(gpu: &'static Gpu, dtype: Dtype, values: &[f32]) -> Vec<f32> {
     let mut t = Tensors::new(gpu, Layout::Separate);
     let tensor = t.stored([1, 1, values.len() as u32], dtype, values);
     t.read_stored(tensor)
+}
+
+#[test]
+fn a_backward_that_computes_h_again_gives_the_bits_of_one_that_reads_it() {
+    let Some(gpu) = gpu() else { return };
+    for (i, family) in families(gpu).into_iter().enumerate() {
+        for (shape, wide) in [([5, 3, 9, 10, 5], Dtype::F32), ([9, 2, 48, 36, 8], Dtype::F16)] {
+            let case = Case::new(shape, KINDS[i % 3]).with(family).stored(wide, Dtype::F32);
+            let case = case.with_bias().with_dropout(0.3);
+            let [saved, again] = [true, false].map(|saves| Case { saves, ..case.clone() });
+            let saved = saved.run(gpu, Layout::Separate);
+            assert_same_results(&saved, &again.run(gpu, Layout::Separate));
+            // And it reads h where it is given: of another h come other gradients.
+            let mut t = Tensors::new(gpu, Layout::Separate);
+            let placed = case.place(&mut t);
+            let zeros = t.f32(
+                [shape[0] as u32, shape[1] as u32, shape[4] as u32],
+                &vec![0.0; shape[0] * shape[1] * shape[4]],
+            );
+            let args = Backward {
+                db_t: Some(t.view(placed.db_t)),
+                ..backward(
+                    t.view(placed.x),
+                    t.view(placed.dy),
+                    t.view(placed.a),
+                    t.view(placed.b_t),
+                    Gate::None,
+                    Knob::Host(1.0),
+                    Some(t.view(zeros)),
+                )
+            };
+            t.run(|recorder| case.op().backward(recorder, &args)).unwrap();
+            assert!(t.read(placed.db_t).iter().all(|value| *value == 0.0));
+        }
+    }
 }
 
 #[test]

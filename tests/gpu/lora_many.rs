@@ -5,7 +5,7 @@ use crate::support::*;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
 use gtca::lora::{
     Backward, Bank, BankBackward, BankDesc, BankForward, Dropout, Family, Forward, Gate, Layer, Lora,
-    LoraDesc, Member, Place, RowSample, Scaling, forward_layers,
+    LoraDesc, Member, Place, RowSample, Scaling, forward_layers, twin,
 };
 
 /// Bits that a row without an adapter holds, and keeps.
@@ -46,6 +46,9 @@ struct Case {
     family: Family,
     /// Of x, y and their gradients.
     wide: Dtype,
+    /// Of the arenas and biases.
+    weights: Dtype,
+    dropout: Option<Dropout>,
     /// Elements of an arena; 0: all in one.
     arena_elements: u32,
     x: Vec<f32>,
@@ -54,6 +57,8 @@ struct Case {
     gate: Vec<f32>,
     a: Vec<Vec<f32>>,
     b_t: Vec<Vec<f32>>,
+    /// `[members, outputs]`, or empty.
+    bias: Vec<f32>,
 }
 
 #[derive(Clone)]
@@ -63,6 +68,7 @@ struct Results {
     dx: Vec<f32>,
     da: Vec<Vec<f32>>,
     db_t: Vec<Vec<f32>>,
+    dbias: Vec<f32>,
     dgate: Vec<f32>,
     dlambda: Vec<f32>,
 }
@@ -101,6 +107,9 @@ impl Case {
             lambda: 0.75,
             family: Family::Threads,
             wide: Dtype::F32,
+            weights: Dtype::F32,
+            dropout: None,
+            bias: Vec::new(),
             arena_elements: u32::MAX,
             x: random.f32s(rows * inputs),
             y: random.f32s(rows * outputs),
@@ -131,6 +140,28 @@ impl Case {
     fn rounded(&self, dtype: Dtype) -> Self {
         let [x, y, dy] = [&self.x, &self.y, &self.dy].map(|values| stored(dtype, values));
         Self { x, y, dy, ..self.clone() }
+    }
+
+    /// With biases, dropout and numbers that a type of arenas holds exactly, in f32.
+    fn complete(&self, weights: Dtype) -> Self {
+        let first_row = (1 << 32) - 3;
+        let bias = Random(8).f32s(self.ranks.len() * self.outputs);
+        let of_all = |all: &[Vec<f32>]| all.iter().map(|data| stored(weights, data)).collect();
+        Self {
+            bias: stored(weights, &bias),
+            a: of_all(&self.a),
+            b_t: of_all(&self.b_t),
+            dropout: Some(Dropout { probability: 0.4, seed: 77, step: 3, first_row }),
+            ..self.clone()
+        }
+    }
+
+    /// What dropout multiplies a row of x by.
+    fn kept(&self, row: usize) -> Vec<f64> {
+        let scale = self.dropout.map_or(1.0, |dropout| 1.0 / (1.0 - f64::from(dropout.probability)));
+        let of_row = self.dropout.map(|d| Dropout { first_row: d.first_row.wrapping_add(row as u64), ..d });
+        let ones = twin::dropped(of_row, &vec![1.0; self.inputs], self.inputs);
+        ones.iter().map(|&one| if one == 0.0 { 0.0 } else { scale }).collect()
     }
 
     fn rows_of(&self, sample: usize) -> std::ops::Range<usize> {
@@ -199,7 +230,16 @@ impl Case {
         let routing = bank.route(gpu, &self.ids, RowSample::Starts(&self.starts)).unwrap();
         let mut t = Tensors::new(gpu, layout);
         let numbers = self.arenas(&members);
-        let arenas: Vec<_> = numbers.iter().map(|data| t.f32([1, 1, data.len() as u32], data)).collect();
+        let arenas: Vec<_> =
+            numbers.iter().map(|data| t.stored([1, 1, data.len() as u32], self.weights, data)).collect();
+        let count = self.ranks.len() as u32;
+        // Without gaps, whatever the layout: a vector.
+        let has_bias = !self.bias.is_empty();
+        let bias = has_bias.then(|| match self.weights {
+            Dtype::F32 => t.f32([1, 1, count * outputs], &self.bias),
+            _ => t.stored([count, 1, outputs], self.weights, &self.bias),
+        });
+        let dbias = has_bias.then(|| t.poisoned([1, 1, count * outputs]));
         let gradients: Vec<_> = numbers.iter().map(|data| t.poisoned([1, 1, data.len() as u32])).collect();
         let x = t.stored([1, rows, inputs], self.wide, &self.x);
         let y = t.stored([1, rows, outputs], self.wide, &self.y);
@@ -215,14 +255,22 @@ impl Case {
         };
         let dlambda = t.poisoned([1, 1, 1]);
         let views = |tensors: &[Tensor]| tensors.iter().map(|&tensor| t.view(tensor)).collect::<Vec<_>>();
+        let rows_of_bias = |tensor| {
+            let view: View<'_> = t.view(tensor);
+            let sample_stride = if view.shape[0] == 1 { outputs } else { view.sample_stride };
+            View { shape: [count, 1, outputs], sample_stride, ..view }
+        };
+        let bias = bias.map(rows_of_bias);
         let (arenas, outputs) = (views(&arenas), views(&gradients));
         let gate = gates.map_or(Gate::None, |gates| self.gate(t.view(gates)));
         let forward = BankForward {
             x: t.view(x),
             arenas: &arenas,
+            bias,
             routing: &routing,
             gate,
             lambda: Knob::Host(self.lambda),
+            dropout: self.dropout,
             y: t.view(y),
             h: Some(t.view(h)),
         };
@@ -234,13 +282,16 @@ impl Case {
                     x: forward.x,
                     dy: t.view(dy),
                     arenas: &arenas,
+                    bias,
                     routing: &routing,
                     gate,
                     lambda: forward.lambda,
+                    dropout: self.dropout,
                     h: (rank % 2 == 0).then(|| t.view(h)),
                     u: None,
                     dx: Some(t.view(dx)),
                     gradients: Some(&outputs),
+                    dbias: dbias.map(rows_of_bias),
                     dgate: dgate.map(|dgate| t.view(dgate)),
                     dlambda: Some(t.view(dlambda)),
                     dx_mode: mode,
@@ -264,6 +315,7 @@ impl Case {
                 .enumerate()
                 .map(|(id, member)| matrix(member.b_t, id, self.outputs))
                 .collect(),
+            dbias: dbias.map_or(Vec::new(), |dbias| t.read(dbias)),
             dgate: dgate.map_or(Vec::new(), |dgate| t.read(dgate)),
             dlambda: t.read(dlambda),
         }
@@ -289,7 +341,7 @@ impl Case {
         let wide = |values: &[f32]| -> Vec<f64> {
             values.iter().map(|&v| if magnitudes { f64::from(v).abs() } else { v.into() }).collect()
         };
-        let (x, dy, gate) = (wide(&self.x), wide(&self.dy), wide(&self.gate));
+        let (x, dy, gate, bias) = (wide(&self.x), wide(&self.dy), wide(&self.gate), wide(&self.bias));
         let [a, b_t] = [&self.a, &self.b_t].map(|all| all.iter().map(|data| wide(data)).collect::<Vec<_>>());
         let zeros = |all: &[Vec<f32>]| all.iter().map(|data| vec![0.0; data.len()]).collect();
         let (inputs, outputs) = (self.inputs, self.outputs);
@@ -298,6 +350,7 @@ impl Case {
             dx: vec![0.0; x.len()],
             da: zeros(&self.a),
             db_t: zeros(&self.b_t),
+            dbias: vec![0.0; bias.len()],
             dgate: vec![0.0; gate.len()],
             dlambda: 0.0,
         };
@@ -306,6 +359,13 @@ impl Case {
             let (s, lambda) = (self.scale(id), f64::from(self.lambda));
             for row in self.rows_of(sample) {
                 let (x, dy) = (&x[row * inputs..][..inputs], &dy[row * outputs..][..outputs]);
+                let kept = self.kept(row);
+                let x: Vec<f64> = x.iter().zip(&kept).map(|(x, kept)| x * kept).collect();
+                for (n, bias) in bias.iter().skip(id * outputs).take(outputs).enumerate() {
+                    out.y[row * outputs + n] += lambda * s * bias;
+                    out.dbias[id * outputs + n] += lambda * s * dy[n];
+                    out.dlambda += s * bias * dy[n];
+                }
                 for j in 0..self.ranks[id] as usize {
                     let (a, b) = (&a[id][j * inputs..][..inputs], &b_t[id][j * outputs..][..outputs]);
                     let h: f64 = x.iter().zip(a).map(|(x, a)| x * a).sum();
@@ -317,7 +377,7 @@ impl Case {
                         out.db_t[id][j * outputs + n] += lambda * s * g * h * dy[n];
                     }
                     for k in 0..inputs {
-                        out.dx[row * inputs + k] += lambda * s * g * u * a[k];
+                        out.dx[row * inputs + k] += lambda * s * g * u * a[k] * kept[k];
                         out.da[id][j * inputs + k] += lambda * s * g * u * x[k];
                     }
                     if let Some(place) = place {
@@ -382,6 +442,15 @@ impl Case {
                 }
             }
         }
+        for (id, dbias) in actual.dbias.chunks(self.outputs).enumerate() {
+            let at = id * self.outputs..(id + 1) * self.outputs;
+            if has_rows(id) {
+                let bounds = bounds(&magnitudes.dbias[at.clone()]);
+                assert_close(&format!("dbias of {id} {label}"), dbias, &expected.dbias[at], &bounds);
+            } else {
+                assert!(dbias.iter().all(|v| v.to_bits() == POISON), "dbias of absent {id} {label}");
+            }
+        }
         assert_close(&format!("dgate {label}"), &actual.dgate, &expected.dgate, &bounds(&magnitudes.dgate));
         let terms = terms + self.rows() * self.rank();
         assert_close(
@@ -427,14 +496,16 @@ impl Case {
             let dy = t.f32([1, count, outputs], &gather(&self.dy, self.outputs));
             let y = t.f32([1, count, outputs], &gather(&self.y, self.outputs));
             let (a, b_t) = (t.f32([rank, 1, inputs], &self.a[id]), t.f32([rank, 1, outputs], &self.b_t[id]));
+            let bias = (!self.bias.is_empty())
+                .then(|| t.f32([1, 1, outputs], &self.bias[id * self.outputs..][..self.outputs]));
             let dx = t.poisoned([1, count, inputs]);
             let (da, db_t) = (t.poisoned([rank, 1, inputs]), t.poisoned([rank, 1, outputs]));
             let gates = (self.gates != Gates::None).then(|| t.f32([1, count, columns], &gate));
             let gate = gates.map_or(Gate::None, |gates| self.gate(t.view(gates)));
             let lambda = Knob::Host(self.lambda);
             let (x, a, b_t) = (t.view(x), t.view(a), t.view(b_t));
-            let y_view = t.view(y);
-            let forward = Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y: y_view, h: None };
+            let (y_view, bias) = (t.view(y), bias.map(|bias| t.view(bias)));
+            let forward = Forward { x, a, b_t, bias, gate, lambda, dropout: None, y: y_view, h: None };
             t.run(|recorder| {
                 op.forward(recorder, &forward)?;
                 op.backward(
@@ -476,6 +547,7 @@ struct Wide {
     dx: Vec<f64>,
     da: Vec<Vec<f64>>,
     db_t: Vec<Vec<f64>>,
+    dbias: Vec<f64>,
     dgate: Vec<f64>,
     dlambda: f64,
 }
@@ -493,6 +565,7 @@ fn assert_same_in(label: &str, a: &Results, b: &Results) {
     check("dx", &a.dx, &b.dx);
     check("da", &a.da.concat(), &b.da.concat());
     check("db_t", &a.db_t.concat(), &b.db_t.concat());
+    check("dbias", &a.dbias, &b.dbias);
     check("dgate", &a.dgate, &b.dgate);
     check("dlambda", &a.dlambda, &b.dlambda);
 }
@@ -576,6 +649,47 @@ fn a_sum_of_several_chunks_counts_them_from_the_adapters_first_row() {
 }
 
 #[test]
+fn biases_and_dropout_match_the_reference_and_biases_the_plain_op() {
+    let Some(gpu) = gpu() else { return };
+    let ranks = [4, 16, 3, 12, 2];
+    for (f, family) in families(gpu).into_iter().enumerate() {
+        for (w, widths) in [[13, 18], [64, 36]].into_iter().enumerate() {
+            let gates = GATES[(f * 2 + w) % GATES.len()];
+            let ids = ids(Popularity::Uniform, 9, ranks.len());
+            let case = Case::new(&ranks, ids, &lengths(9, w == 0), widths, gates).with(family);
+            let case = case.complete(Dtype::F32);
+            let label = format!("{family:?} {widths:?} {gates:?}");
+            case.check(&case.run(gpu, LAYOUTS[(f + w) % 2], Mode::Overwrite), &label);
+            // Rows gathered for the plain op have other numbers, and so would draw otherwise.
+            let case = Case { dropout: None, ..case };
+            let actual = case.run(gpu, LAYOUTS[(f + w + 1) % 2], Mode::Overwrite);
+            case.check(&actual, &label);
+            case.check_against_plain(gpu, &actual);
+        }
+    }
+}
+
+#[test]
+fn arenas_of_halves_give_the_bits_of_f32_arenas_of_the_same_numbers() {
+    let Some(gpu) = gpu() else { return };
+    let ranks = [4, 16, 3, 12, 1];
+    for (turn, family) in families(gpu).into_iter().cycle().take(6).enumerate() {
+        let weights = [Dtype::F16, Dtype::Bf16][turn / 3];
+        let lambda = if turn == 4 { 0.0 } else { 0.75 };
+        let widths = [[13, 17], [20, 36]][turn % 2];
+        let ids = ids(Popularity::Uniform, 7, ranks.len());
+        let case = Case::new(&ranks, ids, &lengths(7, true), widths, GATES[turn % GATES.len()]);
+        // In one arena or several.
+        let arena_elements = [u32::MAX, 300][turn % 2];
+        let case = Case { family, lambda, arena_elements, ..case.complete(weights) };
+        let layout = LAYOUTS[turn % 2];
+        let halves = Case { weights, ..case.clone() }.run(gpu, layout, Mode::Overwrite);
+        let singles = case.run(gpu, layout, Mode::Overwrite);
+        assert_same_in(&format!("{weights:?} {family:?} {widths:?} λ {lambda}"), &halves, &singles);
+    }
+}
+
+#[test]
 fn accumulated_dx_keeps_the_bits_of_rows_without_an_adapter() {
     let Some(gpu) = gpu() else { return };
     let case = Case::new(&[4], vec![0, -1, 0], &[5, 4, 3], [6, 5], Gates::None);
@@ -592,6 +706,7 @@ fn gradients_of_the_members_present_match_central_differences() {
     let Some(gpu) = gpu() else { return };
     for (family, gates) in families(gpu).into_iter().flat_map(|family| GATES.map(|gates| (family, gates))) {
         let case = Case::new(&[3, 2], vec![1, 0, -1, 1], &[2, 3, 1, 4], [5, 4], gates).with(family);
+        let case = case.complete(Dtype::F32);
         let actual = case.run(gpu, Layout::OneBuffer, Mode::Overwrite);
         let objective = |case: &Case| {
             let y = case.reference(false).y;
@@ -617,6 +732,9 @@ fn gradients_of_the_members_present_match_central_differences() {
         }
         for (id, at) in [(0, 0), (0, 7), (1, 9), (1, 3)] {
             check("da", actual.da[id][at], &|case, step| case.a[id][at] += step);
+        }
+        for at in 0..case.bias.len() {
+            check("dbias", actual.dbias[at], &|case, step| case.bias[at] += step);
         }
         for (id, at) in [(0, 0), (0, 11), (1, 7), (1, 3)] {
             check("db_t", actual.db_t[id][at], &|case, step| case.b_t[id][at] += step);
@@ -697,9 +815,11 @@ fn arenas_beyond_one_binding_are_taken_window_by_window() {
             let forward = BankForward {
                 x: x_view,
                 arenas: &arenas,
+                bias: None,
                 routing: &routing,
                 gate: Gate::None,
                 lambda,
+                dropout: None,
                 y: view(&y),
                 h: None,
             };
@@ -746,13 +866,16 @@ fn no_gradients<'a>(args: &BankForward<'a>, dy: View<'a>) -> BankBackward<'a> {
         x: args.x,
         dy,
         arenas: args.arenas,
+        bias: args.bias,
         routing: args.routing,
         gate: args.gate,
         lambda: args.lambda,
+        dropout: args.dropout,
         h: None,
         u: None,
         dx: None,
         gradients: None,
+        dbias: None,
         dgate: None,
         dlambda: None,
         dx_mode: Mode::Overwrite,
@@ -799,6 +922,7 @@ fn one_adapter_routed_past_class_tokens_gives_the_bits_of_the_plain_op() {
             View { shape: [5, 9, view.width()], offset: view.offset + u64::from(view.row_stride) * 4, ..view }
         };
         let (gate, lambda) = (Gate::Rank(t.view(gates)), Knob::Host(0.5));
+        let dropout = Some(Dropout { probability: 0.3, seed: 5, ..Default::default() });
         let arenas = [a, b_t].map(|tensor| {
             let view = t.view(tensor);
             View::vector(view.buffer, view.rows() as u32 * view.width())
@@ -811,7 +935,7 @@ fn one_adapter_routed_past_class_tokens_gives_the_bits_of_the_plain_op() {
                 bias: None,
                 gate,
                 lambda,
-                dropout: None,
+                dropout,
                 y: skip(plain),
                 h: None,
             };
@@ -819,9 +943,11 @@ fn one_adapter_routed_past_class_tokens_gives_the_bits_of_the_plain_op() {
             let forward = BankForward {
                 x: skip(x),
                 arenas: &arenas,
+                bias: None,
                 routing: &routing,
                 gate,
                 lambda,
+                dropout,
                 y: skip(routed),
                 h: None,
             };
@@ -871,9 +997,11 @@ fn layers_in_waves_give_the_bits_of_one_call_after_the_other() {
         let many = |y: usize| BankForward {
             x,
             arenas: &arenas,
+            bias: None,
             routing: &routing,
             gate: Gate::None,
             lambda,
+            dropout: None,
             y: t.view(ys[y]),
             h: None,
         };
@@ -962,9 +1090,11 @@ fn bad_banks_and_routings_are_refused_by_name() {
     let good = BankForward {
         x: t.view(x),
         arenas: &arenas,
+        bias: None,
         routing: &routing,
         gate: Gate::None,
         lambda,
+        dropout: None,
         y: t.view(y),
         h: None,
     };
@@ -973,9 +1103,21 @@ fn bad_banks_and_routings_are_refused_by_name() {
     assert!(message(BankForward { arenas: &short, ..good }).contains("40 elements in arena 0"));
     assert!(message(BankForward { arenas: &[], ..good }).contains("0 arenas"));
     assert!(message(BankForward { gate: Gate::Rank(t.view(gates)), ..good }).contains("`gate`"));
-    let halves = arenas.map(|arena| arena.of(Dtype::F16));
-    let refused = message(BankForward { arenas: &halves, ..good });
-    assert!(refused.contains("`arenas` is F16 in arena 0") && refused.contains("F32"), "{refused}");
+    let whole = arenas.map(|arena| arena.of(Dtype::U32));
+    let refused = message(BankForward { arenas: &whole, ..good });
+    assert!(refused.contains("`arenas` is U32"), "{refused}");
+    let biases = View { shape: [2, 1, 4], sample_stride: 5, ..arenas[0] };
+    let refused = message(BankForward { bias: Some(biases), ..good });
+    assert!(refused.contains("`bias`") && refused.contains("without gaps"), "{refused}");
+    assert!(message(BankForward { bias: Some(biases.of(Dtype::F16)), ..good }).contains("`bias`"));
+    let dropout = Some(Dropout { probability: 1.0, ..Default::default() });
+    assert!(message(BankForward { dropout, ..good }).contains("`dropout`"));
+    let args = BankBackward { dbias: Some(biases), ..no_gradients(&good, t.view(y)) };
+    let refused = t.run(|recorder| bank.backward(recorder, &args)).unwrap_err().to_string();
+    assert!(refused.contains("`dbias`") && refused.contains("no bias"), "{refused}");
+    let far = Member { a: Place { arena: usize::MAX, start: 0 }, ..members[0] };
+    let refused = Bank::new(gpu, &BankDesc { members: &[far], ..desc }).unwrap_err().to_string();
+    assert!(refused.contains("of adapter 0") && refused.contains("at most 65536"), "{refused}");
     let half = View { shape: [2, 2, 4], ..t.view(y) }.of(Dtype::F16);
     assert!(message(BankForward { y: half, ..good }).contains("`y`"), "x is f32, y is not");
     let fewer = bank.route(gpu, &[0], RowSample::Uniform(3)).unwrap();
@@ -1013,9 +1155,11 @@ fn accumulated_gradients_add_to_the_members_present_alone() {
         let forward = BankForward {
             x: t.view(x),
             arenas: &arenas,
+            bias: None,
             routing: &routing,
             gate,
             lambda,
+            dropout: None,
             y: t.view(y),
             h: None,
         };

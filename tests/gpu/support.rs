@@ -36,6 +36,8 @@ pub enum Layout {
     Separate,
     /// All in one buffer, each at an odd element, as a sub-allocator hands them out; rows padded by three.
     OneBuffer,
+    /// All in one buffer, each at a multiple of 256 bytes, rows without gaps.
+    Aligned,
 }
 
 pub const LAYOUTS: [Layout; 2] = [Layout::Separate, Layout::OneBuffer];
@@ -53,6 +55,7 @@ pub struct Tensors {
     arena: wgpu::Buffer,
     used: u64,
     own: Vec<wgpu::Buffer>,
+    fetched: Option<Vec<u8>>,
 }
 
 /// A tensor made by [`Tensors`].
@@ -67,8 +70,8 @@ pub struct Tensor {
 
 impl Tensors {
     pub fn new(gpu: &'static Gpu, layout: Layout) -> Self {
-        let bytes = if layout == Layout::OneBuffer { 64 << 20 } else { 4 };
-        Self { gpu, layout, arena: gpu.zeros("arena", bytes), used: 4, own: Vec::new() }
+        let bytes = if layout == Layout::Separate { 4 } else { 64 << 20 };
+        Self { gpu, layout, arena: gpu.zeros("arena", bytes), used: 4, own: Vec::new(), fetched: None }
     }
 
     fn place(&mut self, shape: [u32; 3], dtype: Dtype, words: &[u32]) -> Tensor {
@@ -88,7 +91,7 @@ impl Tensors {
     fn place_halves(&mut self, shape: [u32; 3], dtype: Dtype, bits: &[u16]) -> Tensor {
         let [samples, tokens, width] = shape;
         let row_stride = match self.layout {
-            Layout::Separate => width.next_multiple_of(2),
+            Layout::Separate | Layout::Aligned => width.next_multiple_of(2),
             Layout::OneBuffer => width.next_multiple_of(4) + 2,
         };
         let mut laid = vec![POISON_HALF; (samples * tokens * row_stride) as usize];
@@ -105,7 +108,10 @@ impl Tensors {
                 self.own.push(self.gpu.upload("tensor", laid));
                 Tensor { index: Some(self.own.len() - 1), ..tensor }
             }
-            Layout::OneBuffer => {
+            Layout::OneBuffer | Layout::Aligned => {
+                if self.layout == Layout::Aligned {
+                    self.used = self.used.next_multiple_of(256);
+                }
                 let offset = self.used;
                 self.gpu.queue().write_buffer(&self.arena, offset, bytemuck::cast_slice(laid));
                 // An odd number of elements further on, so that no tensor is vec4-aligned by luck.
@@ -185,7 +191,21 @@ impl Tensors {
             .of(tensor.dtype)
     }
 
+    /// Reads the one buffer once, for all the [`Self::read`]s that follow.
+    pub fn fetch(&mut self) {
+        let bytes = pollster::block_on(self.gpu.read_bytes(&self.arena, 0..self.used.next_multiple_of(4)));
+        self.fetched = Some(bytes.unwrap());
+    }
+
     pub fn read(&self, tensor: Tensor) -> Vec<f32> {
+        if let (Some(bytes), None) = (&self.fetched, tensor.index) {
+            let [samples, tokens, width] = tensor.shape;
+            let row = |row: u32| {
+                let start = (tensor.offset + u64::from(row * tensor.row_stride) * 4) as usize;
+                bytemuck::pod_collect_to_vec::<u8, f32>(&bytes[start..start + width as usize * 4])
+            };
+            return (0..samples * tokens).flat_map(row).collect();
+        }
         pollster::block_on(self.gpu.read_f32(&self.view(tensor))).unwrap()
     }
 
@@ -196,7 +216,7 @@ impl Tensors {
     /// Records with `f` and submits. In one buffer, ops get poisoned scratch there, no byte more than they asked for.
     pub fn run(&self, mut f: impl FnMut(&mut Recorder<'_>) -> Result<(), Error>) -> Result<(), Error> {
         let scratch = match self.layout {
-            Layout::Separate => None,
+            Layout::Separate | Layout::Aligned => None,
             Layout::OneBuffer => Some(self.poisoned_scratch(self.gpu.scratch_bytes(&mut f)?)),
         };
         let mut encoder = self.gpu.encoder();

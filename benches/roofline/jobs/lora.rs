@@ -328,6 +328,8 @@ fn routed_forward(gpu: &Gpu, adapters: u32) -> Job {
     let bytes = bytes + routed.other_bytes();
     let record = move |encoder: &mut wgpu::CommandEncoder| {
         let args = BankForward {
+            bias: None,
+            dropout: None,
             x: tokens(&device.x, width),
             arenas: &[View::vector(&own.arena, own.elements())],
             routing: &own.routing,
@@ -353,6 +355,9 @@ fn routed_backward(gpu: &Gpu, adapters: u32) -> Job {
     let bytes = bytes + 2.0 * routed.other_bytes();
     let record = move |encoder: &mut wgpu::CommandEncoder| {
         let args = BankBackward {
+            bias: None,
+            dropout: None,
+            dbias: None,
             x: tokens(&device.x, width),
             dy: tokens(&device.y, width),
             arenas: &[View::vector(&own.arena, own.elements())],
