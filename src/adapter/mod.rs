@@ -16,6 +16,8 @@
 #[cfg(feature = "safetensors")]
 mod file;
 mod parameters;
+#[cfg(feature = "peft")]
+pub mod peft;
 mod tape;
 
 pub use parameters::Parameter;
@@ -47,7 +49,7 @@ pub enum GateKind {
 }
 
 /// One adapted layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerDesc {
     /// Width of the frozen layer's input.
     pub inputs: u32,
@@ -55,6 +57,8 @@ pub struct LayerDesc {
     pub outputs: u32,
     /// Rank; 1 to 256.
     pub rank: u32,
+    /// α of this layer; without it the adapter's.
+    pub alpha: Option<f32>,
 }
 
 /// An adapter's description.
@@ -64,7 +68,7 @@ pub struct AdapterDesc {
     pub layers: Vec<LayerDesc>,
     /// Width H of the gate's hidden layer.
     pub hidden: u32,
-    /// α of every layer.
+    /// α of every layer that has none of its own.
     pub alpha: f32,
     /// How α becomes a layer's scale.
     pub scaling: Scaling,
@@ -80,6 +84,13 @@ impl Default for AdapterDesc {
 }
 
 impl AdapterDesc {
+    /// A layer's injection.
+    pub fn lora(&self, layer: &LayerDesc) -> LoraDesc {
+        let LayerDesc { inputs, outputs, rank, alpha } = *layer;
+        let alpha = alpha.unwrap_or(self.alpha);
+        LoraDesc { inputs, outputs, rank, alpha, scaling: self.scaling, family: None }
+    }
+
     /// Gates of a layer: its rank, or 1.
     fn gates(&self, layer: &LayerDesc) -> u32 {
         match self.gate {
@@ -127,7 +138,7 @@ pub struct BackwardLayer<'a> {
 /// use gtca::adapter::{AdapterDesc, GtcaAdapter, LayerDesc};
 /// use gtca::encode::{IdTables, Plan};
 /// # fn f(gpu: &gtca::gpu::Gpu) -> Result<(), gtca::Error> {
-/// let layers = vec![LayerDesc { inputs: 768, outputs: 768, rank: 16 }];
+/// let layers = vec![LayerDesc { inputs: 768, outputs: 768, rank: 16, alpha: None }];
 /// let plan = Plan::gtca(&IdTables::default())?;
 /// let adapter = GtcaAdapter::new(gpu, plan, &AdapterDesc { layers, ..Default::default() }, 42)?;
 /// let tape = adapter.tape(32, 256);
@@ -161,12 +172,8 @@ impl GtcaAdapter {
         let width = desc.gate_width();
         let hidden = LinearDesc { inputs: metadata, outputs: desc.hidden, activation: Activation::Silu };
         let logits = LinearDesc { inputs: desc.hidden, outputs: width, activation: Activation::None };
-        let lora = |layer: &LayerDesc| {
-            let LayerDesc { inputs, outputs, rank } = *layer;
-            let (alpha, scaling) = (desc.alpha, desc.scaling);
-            Lora::new(&LoraDesc { inputs, outputs, rank, alpha, scaling, family: None })
-        };
-        let layers = desc.layers.iter().map(lora).collect::<Result<_, _>>()?;
+        let layers =
+            desc.layers.iter().map(|layer| Lora::new(&desc.lora(layer))).collect::<Result<_, _>>()?;
         let (hidden, logits) = (Linear::new(&hidden)?, Linear::new(&logits)?);
         let gate = MetadataGate::new(&MetadataGateDesc { width })?;
         let parameters = Parameters::new(desc, arena, metadata);

@@ -14,6 +14,8 @@ mod lora_many;
 mod loss;
 mod metrics;
 mod optim;
+#[cfg(feature = "peft")]
+mod peft;
 mod perturb;
 mod prototypes;
 mod scratch;
