@@ -10,6 +10,8 @@
 //! the embedder's loss, then [`GtcaAdapter::backward_layer`] at each layer and
 //! [`GtcaAdapter::backward_condition`]. What the backward needs is kept in a [`Tape`]; one adapter may have many.
 //!
+//! Files: [`GtcaAdapter::save`], or PEFT's with feature `peft` (`adapter::peft`).
+//!
 //! Formulas live in the rooms [`encode`], [`linear`], [`gate`] and
 //! [`lora`]. Tests: `tests/gpu/adapter.rs`.
 
