@@ -191,42 +191,73 @@ impl Config {
         serde_json::to_string_pretty(self).map_err(|error| Problem::Syntax(error.to_string()))
     }
 
-    /// Whether the config adapts a module of the base model.
+    /// The rules for modules' names, ready to be asked.
+    pub(super) fn rules(&self) -> Result<Rules<'_>, Problem> {
+        let whole = |field: &'static str, modules: &Option<Modules>| match modules {
+            Some(Modules::Expression(text)) => Expression::new(field, &format!(r"\A(?:{text})\z")).map(Some),
+            _ => Ok(None),
+        };
+        let layers = match self.layers_pattern.as_ref().map_or(&[][..], OneOrMany::as_slice) {
+            [] => vec![r"\A.*?\.[^.]*\.(?P<idx>\d+)\.".to_owned()],
+            names => names.iter().map(|name| format!(r"\A(?:|.*?\.){name}\.(?P<idx>\d+)\.")).collect(),
+        };
+        Ok(Rules {
+            config: self,
+            targets: whole("target_modules", &self.target_modules)?,
+            excluded: whole("exclude_modules", &self.exclude_modules)?,
+            layers: layers
+                .iter()
+                .map(|text| Expression::new("layers_pattern", text))
+                .collect::<Result<_, _>>()?,
+            ranks: compiled("rank_pattern", self.rank_pattern.as_ref())?,
+            alphas: compiled("alpha_pattern", self.alpha_pattern.as_ref())?,
+        })
+    }
+}
+
+/// What a config says of modules, its expressions compiled once.
+pub(super) struct Rules<'c> {
+    config: &'c Config,
+    targets: Option<Expression>,
+    excluded: Option<Expression>,
+    layers: Vec<Expression>,
+    ranks: Vec<Pattern<'c, u32>>,
+    alphas: Vec<Pattern<'c, Alpha>>,
+}
+
+/// A pattern's text, what it matches, and the value that it gives.
+type Pattern<'c, T> = (&'c str, Expression, T);
+
+impl Rules<'_> {
+    /// Whether a module of the base model is adapted.
     pub(super) fn targets(&self, module: &str) -> Result<bool, Problem> {
-        if let Some(excluded) = &self.exclude_modules {
-            if excluded.contain("exclude_modules", module)? {
-                return Ok(false);
-            }
+        let contain = |modules: &Option<Modules>, expression: &Option<Expression>| match (modules, expression)
+        {
+            (_, Some(expression)) => expression.is_match(module),
+            (Some(Modules::Names(names)), _) => Ok(names.iter().any(|name| ends_in(module, name))),
+            _ => Ok(false),
+        };
+        if contain(&self.config.exclude_modules, &self.excluded)? {
+            return Ok(false);
         }
-        match &self.target_modules {
-            None => Ok(false),
+        match &self.config.target_modules {
             Some(Modules::Expression(all)) if all.eq_ignore_ascii_case(ALL_LINEAR) => Ok(true),
-            Some(expression @ Modules::Expression(_)) => expression.contain("target_modules", module),
             // A name in full is adapted in whatever layer it is.
             Some(Modules::Names(names)) if names.iter().any(|name| name == module) => Ok(true),
-            Some(names) => Ok(names.contain("target_modules", module)? && self.transforms_layer_of(module)?),
+            modules => Ok(contain(modules, &self.targets)? && self.transforms_layer_of(module)?),
         }
     }
 
     /// Whether `layers_to_transform` holds the index of the module's layer: the first number that follows a name, or that
     /// follows one of `layers_pattern`.
     fn transforms_layer_of(&self, module: &str) -> Result<bool, Problem> {
-        let Some(wanted) = self.layers_to_transform.as_ref().map(OneOrMany::as_slice) else {
-            return Ok(true);
+        let wanted = match &self.config.layers_to_transform {
+            None => return Ok(true),
+            Some(OneOrMany::Many(none)) if none.is_empty() => return Ok(true),
+            Some(wanted) => wanted.as_slice(),
         };
-        let patterns = self.layers_pattern.as_ref().map_or(&[][..], OneOrMany::as_slice);
-        if matches!(&self.layers_to_transform, Some(OneOrMany::Many(none)) if none.is_empty()) {
-            return Ok(true);
-        }
-        let expressions = match patterns {
-            [] => vec![r"\A.*?\.[^.]*\.(?P<idx>\d+)\.".to_owned()],
-            some => some.iter().map(|name| format!(r"\A(?:|.*?\.){name}\.(?P<idx>\d+)\.")).collect(),
-        };
-        for expression in &expressions {
-            let field = "layers_pattern";
-            let found =
-                regex(field, expression)?.captures(module).map_err(|e| unusable(field, expression, &e))?;
-            if let Some(index) = found.and_then(|found| found.name("idx")?.as_str().parse::<u64>().ok()) {
+        for layer in &self.layers {
+            if let Some(index) = layer.index(module)? {
                 return Ok(wanted.contains(&index));
             }
         }
@@ -235,55 +266,71 @@ impl Config {
 
     /// A module's rank.
     pub(super) fn rank(&self, module: &str) -> Result<u32, Problem> {
-        Ok(first_match("rank_pattern", self.rank_pattern.as_ref(), module)?.unwrap_or(self.r))
+        Ok(first_match(&self.ranks, module)?.unwrap_or(self.config.r))
     }
 
     /// A module's α.
     pub(super) fn alpha(&self, module: &str) -> Result<f32, Problem> {
-        Ok(first_match("alpha_pattern", self.alpha_pattern.as_ref(), module)?.unwrap_or(self.lora_alpha).0)
+        Ok(first_match(&self.alphas, module)?.unwrap_or(self.config.lora_alpha).0)
     }
 }
 
-impl Modules {
-    fn contain(&self, field: &'static str, module: &str) -> Result<bool, Problem> {
-        match self {
-            Self::Names(names) => Ok(names.iter().any(|name| ends_in(module, name))),
-            Self::Expression(expression) => is_match(field, &format!(r"\A(?:{expression})\z"), module),
+/// A regular expression of a field.
+struct Expression {
+    field: &'static str,
+    regex: Regex,
+}
+
+impl Expression {
+    fn new(field: &'static str, text: &str) -> Result<Self, Problem> {
+        match Regex::new(text) {
+            Ok(regex) => Ok(Self { field, regex }),
+            Err(error) => Err(unusable(field, text, &error)),
         }
     }
+
+    fn is_match(&self, module: &str) -> Result<bool, Problem> {
+        self.regex.is_match(module).map_err(|error| unusable(self.field, self.regex.as_str(), &error))
+    }
+
+    /// The number in the group `idx`.
+    fn index(&self, module: &str) -> Result<Option<u64>, Problem> {
+        let found = self.regex.captures(module);
+        let found = found.map_err(|error| unusable(self.field, self.regex.as_str(), &error))?;
+        Ok(found.and_then(|found| found.name("idx")?.as_str().parse().ok()))
+    }
+}
+
+fn unusable(field: &'static str, expression: &str, error: &fancy_regex::Error) -> Problem {
+    Problem::Expression { field, expression: expression.to_owned(), message: error.to_string() }
+}
+
+/// A pattern stands for a whole name or for all that follows one of its dots.
+fn compiled<'c, T: Copy>(
+    field: &'static str,
+    patterns: Option<&'c Patterns<T>>,
+) -> Result<Vec<Pattern<'c, T>>, Problem> {
+    let patterns = patterns.map_or(&[][..], |patterns| &patterns.0).iter();
+    let compile = |(text, value): &'c (String, T)| {
+        Ok((text.as_str(), Expression::new(field, &format!(r"\A(.*\.)?({text})\z"))?, *value))
+    };
+    patterns.map(compile).collect()
+}
+
+/// The value of the first pattern that matches.
+fn first_match<T: Copy>(patterns: &[Pattern<'_, T>], module: &str) -> Result<Option<T>, Problem> {
+    for (_, expression, value) in patterns {
+        if expression.is_match(module)? {
+            return Ok(Some(*value));
+        }
+    }
+    // PEFT then looks the name up as it is.
+    Ok(patterns.iter().find(|(text, ..)| *text == module).map(|(.., value)| *value))
 }
 
 /// Whether a module's name is this one, or ends in it after a dot.
 fn ends_in(module: &str, name: &str) -> bool {
     module.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
-}
-
-/// The value of the first pattern that matches the whole name or all that follows one of its dots.
-fn first_match<T: Copy>(
-    field: &'static str,
-    patterns: Option<&Patterns<T>>,
-    module: &str,
-) -> Result<Option<T>, Problem> {
-    let patterns = patterns.map_or(&[][..], |patterns| &patterns.0);
-    for (pattern, value) in patterns {
-        if is_match(field, &format!(r"\A(.*\.)?({pattern})\z"), module)? {
-            return Ok(Some(*value));
-        }
-    }
-    // PEFT then looks the name up as it is.
-    Ok(patterns.iter().find(|(pattern, _)| pattern == module).map(|(_, value)| *value))
-}
-
-fn is_match(field: &'static str, expression: &str, module: &str) -> Result<bool, Problem> {
-    regex(field, expression)?.is_match(module).map_err(|error| unusable(field, expression, &error))
-}
-
-fn regex(field: &'static str, expression: &str) -> Result<Regex, Problem> {
-    Regex::new(expression).map_err(|error| unusable(field, expression, &error))
-}
-
-fn unusable(field: &'static str, expression: &str, error: &fancy_regex::Error) -> Problem {
-    Problem::Expression { field, expression: expression.to_owned(), message: error.to_string() }
 }
 
 /// A pattern that matches one module's name alone.
@@ -328,14 +375,14 @@ mod tests {
             ("blocks.1.v.x", 1),
         ];
         for (module, rank) in ranks {
-            assert_eq!(config.rank(module), Ok(rank), "{module}");
+            assert_eq!(config.rules().unwrap().rank(module), Ok(rank), "{module}");
         }
     }
 
     #[test]
     fn the_first_pattern_of_the_file_counts() {
         let config = config(r#""target_modules": ["q"], "alpha_pattern": {"q": 3.5, "a.q": 7}"#);
-        assert_eq!(config.alpha("a.q"), Ok(3.5));
+        assert_eq!(config.rules().unwrap().alpha("a.q"), Ok(3.5));
         assert!(config.text().unwrap().contains(r#""q": 3.5"#));
     }
 
@@ -345,11 +392,11 @@ mod tests {
         let expected =
             [("q", true), ("a.q", true), ("a.xq", false), ("m.blocks.0.fc", true), ("blocks.2.q", false)];
         for (module, targeted) in expected {
-            assert_eq!(names.targets(module), Ok(targeted), "{module}");
+            assert_eq!(names.rules().unwrap().targets(module), Ok(targeted), "{module}");
         }
         let expression = config(r#""target_modules": "(?!.*visual).*\\.(q|v)""#);
         for (module, targeted) in [("a.q", true), ("visual.q", false), ("a.q.x", false), ("q", false)] {
-            assert_eq!(expression.targets(module), Ok(targeted), "{module}");
+            assert_eq!(expression.rules().unwrap().targets(module), Ok(targeted), "{module}");
         }
     }
 
@@ -359,18 +406,22 @@ mod tests {
         for (module, targeted) in
             [("m.h.1.q", true), ("m.h.1.experts.0.q", true), ("m.h.0.q", false), ("h.1.q", false)]
         {
-            assert_eq!(any.targets(module), Ok(targeted), "{module}");
+            assert_eq!(any.rules().unwrap().targets(module), Ok(targeted), "{module}");
         }
         let named = config(r#""target_modules": ["q"], "layers_to_transform": 1, "layers_pattern": ["h"]"#);
         for (module, targeted) in [("h.1.q", true), ("m.h.1.q", true), ("m.g.1.q", false)] {
-            assert_eq!(named.targets(module), Ok(targeted), "{module}");
+            assert_eq!(named.rules().unwrap().targets(module), Ok(targeted), "{module}");
         }
     }
 
     #[test]
     fn a_pattern_for_one_name_matches_no_other() {
-        let name = "blocks.0.q+1";
-        assert!(is_match("rank_pattern", &format!(r"\A(.*\.)?({})\z", exactly(name)), name).unwrap());
-        assert!(!is_match("rank_pattern", &format!(r"\A(.*\.)?({})\z", exactly("q")), "a.q").unwrap());
+        let plain = |name: &str| Config {
+            rank_pattern: Some(Patterns(vec![(exactly(name), 3)])),
+            ..Config::plain(Vec::new())
+        };
+        let rank = |name: &str, module: &str| plain(name).rules().unwrap().rank(module).unwrap();
+        assert_eq!(rank("blocks.0.q+1", "blocks.0.q+1"), 3);
+        assert_eq!([rank("q", "a.q"), rank("a.q", "axq")], [8, 8]);
     }
 }

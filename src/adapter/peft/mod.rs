@@ -309,6 +309,7 @@ impl PeftAdapter {
     /// Layers and config must say the same.
     fn check(&self) -> Result<(), Error> {
         let of_config = |problem: Problem| problem.of(CONFIG_FILE);
+        let rules = self.config.rules().map_err(of_config)?;
         for (at, layer) in self.layers.iter().enumerate() {
             let PeftLayer { module, desc, dtype, a, b_t } = layer;
             Lora::new(desc)?;
@@ -327,7 +328,7 @@ impl PeftAdapter {
                 let rule = "F32, F16 or Bf16 is required";
                 return Err(Error::argument(OP, "dtype", format!("{dtype:?}"), rule, "choose one of them"));
             }
-            let (rank, alpha) = (self.config.rank(module), self.config.alpha(module));
+            let (rank, alpha) = (rules.rank(module), rules.alpha(module));
             let (rank, alpha) = (rank.map_err(of_config)?, alpha.map_err(of_config)?);
             let stabilized = desc.scaling == Scaling::RankStabilized;
             if (rank, alpha, self.config.use_rslora) != (desc.rank, desc.alpha, stabilized) {
@@ -336,7 +337,7 @@ impl PeftAdapter {
                     format!("the config gives `{module}` rank {rank} and α {alpha}, and one scaling to all");
                 return Err(Error::argument(OP, "layer", value, rule, "make a new adapter of the layers"));
             }
-            if !self.config.targets(module).map_err(of_config)? {
+            if !rules.targets(module).map_err(of_config)? {
                 return Err(of_config(Problem::UnknownTarget { module: module.clone() }));
             }
         }

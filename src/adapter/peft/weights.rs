@@ -1,6 +1,6 @@
 //! `adapter_model.safetensors`: PEFT's names and shapes, and the gate's tensors beside them.
 
-use super::config::Config;
+use super::config::{Config, Rules};
 use super::{GateTensor, PeftAdapter, PeftLayer, Problem};
 use crate::adapter::file::{self, transpose};
 use crate::common::pack;
@@ -38,7 +38,8 @@ pub(super) fn read(config: Config, bytes: &[u8]) -> Result<PeftAdapter, Problem>
         file::check_versions(header.metadata().as_ref()).map_err(Problem::Syntax)?;
     }
     gate.sort_by(|one, other| one.name.cmp(&other.name));
-    let layers = modules.values().map(|module| read_layer(&config, &tensors, module));
+    let rules = config.rules()?;
+    let layers = modules.values().map(|module| read_layer(config.use_rslora, &rules, &tensors, module));
     let layers = layers.collect::<Result<_, _>>()?;
     Ok(PeftAdapter { config, layers, gate })
 }
@@ -48,15 +49,20 @@ fn in_natural_order(module: &str) -> Vec<(u64, String)> {
     module.split('.').map(|part| (part.parse().unwrap_or(u64::MAX), part.to_owned())).collect()
 }
 
-fn read_layer(config: &Config, tensors: &SafeTensors<'_>, module: &str) -> Result<PeftLayer, Problem> {
+fn read_layer(
+    stabilized: bool,
+    rules: &Rules<'_>,
+    tensors: &SafeTensors<'_>,
+    module: &str,
+) -> Result<PeftLayer, Problem> {
     let names = [DOWN, UP].map(|part| format!("{MODULE}{module}{part}"));
     let find =
         |name: &String| tensors.tensor(name).map_err(|_| Problem::MissingTensor { name: name.clone() });
     let [down, up] = [find(&names[0])?, find(&names[1])?];
-    if !config.targets(module)? {
+    if !rules.targets(module)? {
         return Err(Problem::UnknownTarget { module: module.to_owned() });
     }
-    let rank = config.rank(module)?;
+    let rank = rules.rank(module)?;
     let [_, inputs] = matrix(&names[0], &down, [Some(rank), None])?;
     let [outputs, _] = matrix(&names[1], &up, [None, Some(rank)])?;
     let dtype = dtype(&names[0], &down)?;
@@ -64,8 +70,8 @@ fn read_layer(config: &Config, tensors: &SafeTensors<'_>, module: &str) -> Resul
         let rule = format!("lora_A is {dtype:?}, and both are of one type");
         return Err(Problem::Shape { name: names[1].clone(), found: format!("{:?}", up.dtype()), rule });
     }
-    let alpha = config.alpha(module)?;
-    let scaling = if config.use_rslora { Scaling::RankStabilized } else { Scaling::Standard };
+    let alpha = rules.alpha(module)?;
+    let scaling = if stabilized { Scaling::RankStabilized } else { Scaling::Standard };
     let [a, b] = [(&names[0], &down), (&names[1], &up)].map(|(name, tensor)| values(name, tensor, dtype));
     Ok(PeftLayer {
         module: module.to_owned(),
