@@ -47,6 +47,7 @@ struct Tensors {
     e: Tensor,
     g: Tensor,
     dg: Tensor,
+    dlogits: Tensor,
     validity: Tensor,
     missing: Tensor,
     null: Tensor,
@@ -66,10 +67,31 @@ impl Tensors {
         let [y, target, dy] = [(); 3].map(|()| tensor(ROWS, OUTPUTS));
         let w = tensor(OUTPUTS, INPUTS);
         let [a, b_t, da, db_t] = [INPUTS, OUTPUTS, INPUTS, OUTPUTS].map(|width| tensor(RANK, width));
-        let [e, g, dg, validity] = [plan.width(), RANK, RANK, 1].map(|width| tensor(SAMPLES, width));
+        let [e, validity] = [plan.width(), 1].map(|width| tensor(SAMPLES, width));
+        let [g, dg, dlogits] = [(); 3].map(|()| tensor(SAMPLES, RANK));
         let [missing, null] = [plan.arena_len(), RANK].map(|width| tensor(1, width));
         let records = tensor(RECORD_WORDS, SAMPLES);
-        Self { x, h, y, target, dy, w, a, b_t, da, db_t, e, g, dg, validity, missing, null, records, end }
+        Self {
+            x,
+            h,
+            y,
+            target,
+            dy,
+            w,
+            a,
+            b_t,
+            da,
+            db_t,
+            e,
+            validity,
+            g,
+            dg,
+            dlogits,
+            missing,
+            null,
+            records,
+            end,
+        }
     }
 }
 
@@ -131,7 +153,7 @@ fn kernels(
 fn farthest(what: &str, found: &[f32], expected: &[f32]) {
     let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
     assert!(found.len() == expected.len() && errors.clone().all(|error| error < 1e-5), "{what} is wrong");
-    println!("  {what:<6} within {:.0e} of the twin", errors.fold(0.0, f32::max));
+    println!("  {what:<7} within {:.0e} of the twin", errors.fold(0.0, f32::max));
 }
 
 /// x Wᵀ on the host.
@@ -165,7 +187,8 @@ fn check_first_step(
     farthest("y", t.y.of(read), &injected);
     farthest("dA", t.da.of(read), &twin::outer(family, gated(&u), t.x.of(host), scale, 1.0));
     farthest("dBᵀ", t.db_t.of(read), &twin::outer(family, gated(&hidden), &dys, scale, 1.0));
-    farthest("dgates", t.dg.of(read), &twin::dgate(&u, &hidden, rank, tokens, false, [scale, 1.0]));
+    let dgates = twin::dgate(&u, &hidden, rank, tokens, false, [scale, 1.0]);
+    farthest("dlogits", t.dlogits.of(read), &gate::twin::dlogits(inputs, &dgates));
 }
 
 fn train(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<(), Box<dyn Error>> {
@@ -249,6 +272,18 @@ fn train(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<(), Box<dyn Error
         parameter_mode: Mode::Overwrite,
         condition_mode: Mode::Overwrite,
     };
+    let of_gates = gate::Backward {
+        logits,
+        null_logits: at(t.null),
+        validity: at(t.validity),
+        mu,
+        dgates: at(t.dg),
+        dlogits: Some(at(t.dlogits)),
+        dnull_logits: None,
+        dmu: None,
+        dlogits_mode: Mode::Overwrite,
+        parameter_mode: Mode::Overwrite,
+    };
     let mut first = None;
     for step in 1..=STEPS {
         let mut commands = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -259,7 +294,10 @@ fn train(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<(), Box<dyn Error
         lora.forward(&mut recorder, &inject)?;
         drop(recorder);
         run(&mut commands, &error); // theirs
-        lora.backward(&mut gpu.recorder(&mut commands), &backward)?; // ours
+        let mut recorder = gpu.recorder(&mut commands); // ours
+        lora.backward(&mut recorder, &backward)?;
+        gates.backward(&mut recorder, &of_gates)?;
+        drop(recorder);
         run(&mut commands, &descend); // theirs
         commands.copy_buffer_to_buffer(&arena, 0, &staging, 0, None);
         queue.submit([commands.finish()]); // theirs: the only submit of a step

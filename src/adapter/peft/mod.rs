@@ -453,6 +453,7 @@ impl GtcaAdapter {
     }
 
     fn check_peft(&self, peft: &PeftAdapter) -> Result<(), Error> {
+        peft.check()?;
         let ours = self.desc.layers.iter().map(|layer| self.desc.lora(layer));
         let shape = |of: LoraDesc| (of.inputs, of.outputs, of.rank, of.alpha, of.scaling);
         if ours.clone().map(shape).eq(peft.layers.iter().map(|layer| shape(layer.desc))) {
