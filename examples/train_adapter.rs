@@ -32,7 +32,7 @@ async fn train(gpu: &Gpu) -> Result<(), Error> {
     // The frozen model, y = x Wᵀ and logits = y Hᵀ, with an adapter at its first layer.
     let linear = |inputs, outputs| Linear::new(&LinearDesc { inputs, outputs, ..Default::default() });
     let (layer, head) = (linear(WIDTH, WIDTH)?, linear(WIDTH, CLASSES)?);
-    let layers = vec![LayerDesc { inputs: WIDTH, outputs: WIDTH, rank: 4 }];
+    let layers = vec![LayerDesc { inputs: WIDTH, outputs: WIDTH, rank: 4, alpha: None }];
     let desc = AdapterDesc { layers, hidden: 32, alpha: 4.0, ..Default::default() };
     let adapter = GtcaAdapter::new(gpu, encode::Plan::gtca(&encode::IdTables::default())?, &desc, 42)?;
     let (gradient, theta, tape) = (adapter.gradients(), adapter.values(), adapter.tape(ROWS, 1));

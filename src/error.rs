@@ -87,6 +87,15 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// A file of PEFT's cannot be used.
+    #[cfg(feature = "peft")]
+    #[error("{file}: {problem}")]
+    Peft {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: crate::adapter::peft::Problem,
+    },
 }
 
 impl Error {

@@ -31,7 +31,13 @@
 //!
 //! [`gpu::Gpu::adopt`] takes your device and queue, [`gpu::View`] borrows any range of your buffers, and a
 //! [`gpu::Recorder`] records into your encoder. Nothing is submitted, waited for or printed unless a method's name says
-//! so, and a bad argument is refused with an [`Error`] before anything is recorded. `docs/DESIGN.md` answers why.
+//! so, and a bad argument is refused with an [`Error`] before anything is recorded. `docs/EMBEDDING.md` says who owns what in each
+//! host, `docs/DESIGN.md` answers why.
+//!
+//! # Features
+//!
+//! `safetensors` (default): adapters as files. `peft`: adapters in the files of PEFT, for Python and back
+//! (`gtca::adapter::peft`). `blocking`: opening and reading back that wait.
 
 pub mod adapter;
 pub mod common;
@@ -59,3 +65,8 @@ pub(crate) const NUMERICS_VERSION: u32 = 1;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So do the guide's.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/EMBEDDING.md")]
+struct Embedding;

@@ -37,28 +37,34 @@ pub(super) fn save(parameters: &Parameters, numerics: &Numerics, flat: &[f32]) -
         .collect::<Result<_, _>>()
         .map_err(refuse)?;
     let names: Vec<&str> = numerics.variants.iter().map(|family| family.name()).collect();
-    let entries = [
-        (VERSION_KEY, FORMAT_VERSION.to_string()),
-        (NUMERICS_KEY, numerics.version.to_string()),
-        (VARIANTS_KEY, names.join(" ")),
-    ];
-    let metadata = entries.map(|(key, value)| (key.to_owned(), value)).into();
-    safetensors::serialize(views, Some(metadata)).map_err(refuse)
+    let mut header: HashMap<String, String> = versions().into();
+    header.insert(VARIANTS_KEY.to_owned(), names.join(" "));
+    safetensors::serialize(views, Some(header)).map_err(refuse)
+}
+
+const VERSIONS: [(&str, u32); 2] = [(VERSION_KEY, FORMAT_VERSION), (NUMERICS_KEY, NUMERICS_VERSION)];
+
+/// The header's versions.
+pub(super) fn versions() -> [(String, String); 2] {
+    VERSIONS.map(|(key, version)| (key.to_owned(), version.to_string()))
+}
+
+/// Refuses a header without versions, or of later ones.
+pub(super) fn check_versions(header: Option<&HashMap<String, String>>) -> Result<(), String> {
+    for (key, known) in VERSIONS {
+        match header.and_then(|header| header.get(key)).map(|text| text.parse::<u32>()) {
+            Some(Ok(version)) if version <= known => {}
+            Some(Ok(version)) => return Err(format!("{key} is {version}, this build knows up to {known}")),
+            _ => return Err(format!("the header has no {key}")),
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file of [`save`] into a flat buffer's content; shapes and versions must be this adapter's.
 pub(super) fn load(parameters: &Parameters, file: &[u8]) -> Result<Vec<f32>, Error> {
     let refuse = |error: safetensors::SafeTensorError| broken(error.to_string());
-    let metadata = &metadata(file)?;
-    for (key, known) in [(VERSION_KEY, FORMAT_VERSION), (NUMERICS_KEY, NUMERICS_VERSION)] {
-        match metadata.get(key).map(|text| text.parse::<u32>()) {
-            Some(Ok(version)) if version <= known => {}
-            Some(Ok(version)) => {
-                return Err(broken(format!("{key} is {version}, this build knows up to {known}")));
-            }
-            _ => return Err(broken(format!("the header has no {key}"))),
-        }
-    }
+    check_versions(Some(&metadata(file)?)).map_err(broken)?;
     let tensors = SafeTensors::deserialize(file).map_err(refuse)?;
     let mut flat = vec![0.0; parameters.len as usize];
     for parameter in parameters.all() {
@@ -111,6 +117,6 @@ fn broken(problem: String) -> Error {
 }
 
 /// `[rows, width]` to `[width, rows]`.
-fn transpose(values: &[f32], rows: usize, width: usize) -> Vec<f32> {
+pub(super) fn transpose(values: &[f32], rows: usize, width: usize) -> Vec<f32> {
     (0..width).flat_map(|column| (0..rows).map(move |row| values[row * width + column])).collect()
 }

@@ -10,6 +10,8 @@
 //! the embedder's loss, then [`GtcaAdapter::backward_layer`] at each layer and
 //! [`GtcaAdapter::backward_condition`]. What the backward needs is kept in a [`Tape`]; one adapter may have many.
 //!
+//! Files: [`GtcaAdapter::save`], or PEFT's with feature `peft` (`adapter::peft`).
+//!
 //! Formulas live in the rooms [`encode`], [`linear`], [`gate`] and
 //! [`lora`]. Tests: `tests/gpu/adapter.rs`.
 
@@ -17,6 +19,8 @@
 mod file;
 mod numerics;
 mod parameters;
+#[cfg(feature = "peft")]
+pub mod peft;
 mod tape;
 
 pub use numerics::Numerics;
@@ -49,7 +53,7 @@ pub enum GateKind {
 }
 
 /// One adapted layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerDesc {
     /// Width of the frozen layer's input.
     pub inputs: u32,
@@ -57,6 +61,8 @@ pub struct LayerDesc {
     pub outputs: u32,
     /// Rank; 1 to 256.
     pub rank: u32,
+    /// α of this layer; without it the adapter's.
+    pub alpha: Option<f32>,
 }
 
 /// An adapter's description.
@@ -66,7 +72,7 @@ pub struct AdapterDesc {
     pub layers: Vec<LayerDesc>,
     /// Width H of the gate's hidden layer.
     pub hidden: u32,
-    /// α of every layer.
+    /// α of every layer that has none of its own.
     pub alpha: f32,
     /// How α becomes a layer's scale.
     pub scaling: Scaling,
@@ -84,6 +90,13 @@ impl Default for AdapterDesc {
 }
 
 impl AdapterDesc {
+    /// A layer's injection.
+    pub fn lora(&self, layer: &LayerDesc) -> LoraDesc {
+        let LayerDesc { inputs, outputs, rank, alpha } = *layer;
+        let alpha = alpha.unwrap_or(self.alpha);
+        LoraDesc { inputs, outputs, rank, alpha, scaling: self.scaling, family: self.family }
+    }
+
     /// Gates of a layer: its rank, or 1.
     fn gates(&self, layer: &LayerDesc) -> u32 {
         match self.gate {
@@ -131,7 +144,7 @@ pub struct BackwardLayer<'a> {
 /// use gtca::adapter::{AdapterDesc, GtcaAdapter, LayerDesc};
 /// use gtca::encode::{IdTables, Plan};
 /// # fn f(gpu: &gtca::gpu::Gpu) -> Result<(), gtca::Error> {
-/// let layers = vec![LayerDesc { inputs: 768, outputs: 768, rank: 16 }];
+/// let layers = vec![LayerDesc { inputs: 768, outputs: 768, rank: 16, alpha: None }];
 /// let plan = Plan::gtca(&IdTables::default())?;
 /// let adapter = GtcaAdapter::new(gpu, plan, &AdapterDesc { layers, ..Default::default() }, 42)?;
 /// let tape = adapter.tape(32, 256);
@@ -165,12 +178,8 @@ impl GtcaAdapter {
         let width = desc.gate_width();
         let hidden = LinearDesc { inputs: metadata, outputs: desc.hidden, activation: Activation::Silu };
         let logits = LinearDesc { inputs: desc.hidden, outputs: width, activation: Activation::None };
-        let lora = |layer: &LayerDesc| {
-            let LayerDesc { inputs, outputs, rank } = *layer;
-            let (alpha, scaling, family) = (desc.alpha, desc.scaling, desc.family);
-            Lora::new(&LoraDesc { inputs, outputs, rank, alpha, scaling, family })
-        };
-        let layers = desc.layers.iter().map(lora).collect::<Result<_, _>>()?;
+        let layers =
+            desc.layers.iter().map(|layer| Lora::new(&desc.lora(layer))).collect::<Result<_, _>>()?;
         let (hidden, logits) = (Linear::new(&hidden)?, Linear::new(&logits)?);
         let gate = MetadataGate::new(&MetadataGateDesc { width })?;
         let parameters = Parameters::new(desc, arena, metadata);

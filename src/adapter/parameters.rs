@@ -82,8 +82,13 @@ impl Parameters {
 
     /// Every tensor in the order of the buffer.
     pub(super) fn all(&self) -> impl Iterator<Item = &Parameter> {
+        self.gate().chain(self.layers.iter().flatten())
+    }
+
+    /// The tensors of encoder and gate.
+    pub(super) fn gate(&self) -> impl Iterator<Item = &Parameter> {
         let gate = [&self.encoder, &self.w1, &self.b1, &self.w2, &self.b2, &self.null];
-        gate.into_iter().chain(self.layers.iter().flatten()).filter(|parameter| !parameter.is_empty())
+        gate.into_iter().filter(|parameter| !parameter.is_empty())
     }
 
     /// Initial values: A and W₁ Kaiming-uniform (bound 1/√fan-in, as PEFT draws A), all others 0: the adapter

@@ -15,8 +15,11 @@ const TOKENS: usize = 2;
 const HIDDEN: usize = 6;
 const MU: f32 = 0.75;
 const LAMBDA: f32 = 1.5;
-const LAYERS: [LayerDesc; 2] =
-    [LayerDesc { inputs: 5, outputs: 4, rank: 3 }, LayerDesc { inputs: 4, outputs: 6, rank: 2 }];
+/// The second has an α of its own.
+const LAYERS: [LayerDesc; 2] = [
+    LayerDesc { inputs: 5, outputs: 4, rank: 3, alpha: None },
+    LayerDesc { inputs: 4, outputs: 6, rank: 2, alpha: Some(7.0) },
+];
 
 fn plan() -> Plan {
     Plan::new(&[Block::Season, Block::Id { field: Field::ClimateZone, rows: 4, width: 3 }]).unwrap()
@@ -129,7 +132,7 @@ fn reference(run: &Run, values: &[f64], e: &[f64], x: &[Vec<f64>; 2], gate: Gate
     };
     let gates: Vec<Vec<f64>> = (0..SAMPLES).map(gates_of).collect();
     [0, 1].map(|l| {
-        let LayerDesc { inputs, outputs, rank } = LAYERS[l];
+        let LayerDesc { inputs, outputs, rank, alpha } = LAYERS[l];
         let (inputs, outputs, rank) = (inputs as usize, outputs as usize, rank as usize);
         let (a, b_t) = (get(&format!("layers.{l}.a")), get(&format!("layers.{l}.b_t")));
         let before = if l == 0 {
@@ -139,7 +142,7 @@ fn reference(run: &Run, values: &[f64], e: &[f64], x: &[Vec<f64>; 2], gate: Gate
         } else {
             1
         };
-        let scale = f64::from(LAMBDA) * 4.0 / rank as f64;
+        let scale = f64::from(LAMBDA * alpha.unwrap_or(4.0)) / rank as f64;
         let mut y = vec![0.0; SAMPLES * TOKENS * outputs];
         for row in 0..SAMPLES * TOKENS {
             for r in 0..rank {

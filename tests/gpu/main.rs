@@ -16,6 +16,8 @@ mod lora_sizes;
 mod loss;
 mod metrics;
 mod optim;
+#[cfg(feature = "peft")]
+mod peft;
 mod perturb;
 mod prototypes;
 mod scratch;

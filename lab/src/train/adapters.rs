@@ -257,7 +257,7 @@ impl Gtca {
         seed: u64,
     ) -> Result<(Self, Outcome), Error> {
         let width = config.width;
-        let layers = vec![LayerDesc { inputs: width, outputs: width, rank: config.rank }];
+        let layers = vec![LayerDesc { inputs: width, outputs: width, rank: config.rank, alpha: None }];
         let desc = AdapterDesc { layers, hidden: config.gate_hidden, alpha: ALPHA, ..Default::default() };
         let adapter = GtcaAdapter::new(gpu, plan, &desc, seed)?;
         let (head, store) = (backbone.head()?, Store::new(gpu, adapter.values().width())?);
