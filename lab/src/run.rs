@@ -4,7 +4,7 @@ use crate::data::{Dataset, Task};
 use crate::report::{self, ModelResult, MuPoint, Results, SplitResult};
 use crate::splits::{ProtocolSplits, Split, splits};
 use crate::sweep::{Perturbations, WrongMetadata, score};
-use crate::swept::{Swept, Sweeps};
+use crate::swept::{Sweeps, Swept};
 use crate::synthetic::{Known, Law, Seen, World};
 use crate::train::{
     Backbone, ConcatScale, Config, Features, Gtca, Kind, Material, Outcome, Part, Plain, record,
@@ -288,9 +288,8 @@ impl Case<'_> {
         let (model, outcome) =
             Gtca::train(self.gpu, self.run.plan()?, self.backbone, parts, &self.run.config, grid, self.seed)?;
         let logits = model.logits(&self.test, None, 1.0)?;
-        let variants: Result<Vec<_>, Error> = (self.wrong.iter())
-            .map(|wrong| model.logits(&self.test, Some(&wrong.device), 1.0))
-            .collect();
+        let variants: Result<Vec<_>, Error> =
+            (self.wrong.iter()).map(|wrong| model.logits(&self.test, Some(&wrong.device), 1.0)).collect();
         let mut result = self.model("GTCA", &logits, variants?, outcome, start)?;
         for mu in MU {
             let (scores, _) = score(self.gpu, &model.logits(&self.test, None, mu)?, &self.labels)?;

@@ -12,7 +12,9 @@ use crate::data::{Dataset, fnv64};
 use crate::report::{self, Results, Sensitivity, SplitResult};
 use crate::run::Run;
 use crate::splits::Split;
-use crate::sweep::{Chunk, Grouping, Partial, Perturbations, Row, Subject, Sweep, Vocabulary, WrongMetadata, block};
+use crate::sweep::{
+    Chunk, Grouping, Partial, Perturbations, Row, Subject, Sweep, Vocabulary, WrongMetadata, block,
+};
 
 /// One model on one split.
 pub(crate) struct Swept<'a> {
@@ -117,7 +119,8 @@ impl<'a> Sweeps<'a> {
         protocols.sort_unstable();
         protocols.dedup();
         for protocol in protocols {
-            let of_first_seed = |split: &&SplitResult| split.protocol == protocol && split.seed == results.seed;
+            let of_first_seed =
+                |split: &&SplitResult| split.protocol == protocol && split.seed == results.seed;
             let splits: Vec<&SplitResult> = results.splits.iter().filter(of_first_seed).collect();
             let (models, left_out) = self.models(&splits)?;
             if left_out > 0 {
@@ -128,7 +131,8 @@ impl<'a> Sweeps<'a> {
                 ));
             }
             if !models.is_empty() {
-                let page = report::sensitivity::Page::new(models, report::sensitivity::REPLICATES, self.run.seed)?;
+                let page =
+                    report::sensitivity::Page::new(models, report::sensitivity::REPLICATES, self.run.seed)?;
                 page.write(&self.out.with_file_name(report::sensitivity::file_name(protocol)))?;
             }
         }
@@ -166,7 +170,11 @@ fn row(run: &Run<'_>, at: usize) -> Row {
         number: number as u64,
         id: sample.id.clone(),
         place: Some([place[0], if place[1] > 180.0 { place[1] - 360.0 } else { place[1] }]),
-        date: date.iter().map_while(|part| part.map(|part| format!("{part:02}"))).collect::<Vec<_>>().join("-"),
+        date: date
+            .iter()
+            .map_while(|part| part.map(|part| format!("{part:02}")))
+            .collect::<Vec<_>>()
+            .join("-"),
         label: Some(run.task.labels[at]),
         groups: Vec::new(),
         unit: if run.resample == "block" { block(place) } else { number as u64 },

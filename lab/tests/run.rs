@@ -80,7 +80,8 @@ fn a_run_repeats_bit_for_bit_and_a_restart_trains_only_what_is_missing() {
         assert_eq!(split.models[3].sensitivity.len(), 10);
     }
     small(&gpu, second.path());
-    let files = ["report.html", "results.csv", "results.json", "sensitivity-random.html", "sensitivity-random.csv"];
+    let files =
+        ["report.html", "results.csv", "results.json", "sensitivity-random.html", "sensitivity-random.csv"];
     let stored = ["splits/random-0-0.json", "splits/region-0-0.json"];
     let swept = ["sweeps/random-0-0-GTCA.safetensors", "sweeps/region-0-0-concat.safetensors"];
     for name in files.iter().chain(&stored).chain(&swept) {
@@ -165,7 +166,10 @@ fn a_sample_without_a_wrong_place_is_left_out_of_that_perturbation() {
     let found = sweep.finish().unwrap();
     let of = |name: &str| {
         let k = wrong.iter().position(|wrong| wrong.name == name).unwrap();
-        assert_eq!(changes.iter().filter(|row| row[k].is_some()).count() as u64, found.overall(k).unwrap().count());
+        assert_eq!(
+            changes.iter().filter(|row| row[k].is_some()).count() as u64,
+            found.overall(k).unwrap().count()
+        );
         found.overall(k).unwrap()
     };
     assert_eq!((of("100 km").count(), of("100 km").flip_rate()), (8, Some(1.0)));

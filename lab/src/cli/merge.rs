@@ -37,6 +37,11 @@ pub(super) fn run(options: &Options) -> Result<(), Error> {
     }
     sum.store(&options.out)?;
     println!("{}", report::sensitivity::table(&sum));
-    println!("result: {} ({} rows in {} runs)", options.out.display(), sum.rows.len(), sum.rows.ranges().len());
+    println!(
+        "result: {} ({} rows in {} runs)",
+        options.out.display(),
+        sum.rows.len(),
+        sum.rows.ranges().len()
+    );
     Ok(())
 }

@@ -91,7 +91,10 @@ pub(super) fn run(arguments: &Options) -> Result<(), Error> {
         (None, None) => None,
     };
     let mut group_by = options_or_default(&arguments.group_by);
-    let group_by = group_by.drain(..).map(|by| groups(&data, arguments.data.as_deref(), by)).collect::<Result<_, _>>()?;
+    let group_by = group_by
+        .drain(..)
+        .map(|by| groups(&data, arguments.data.as_deref(), by))
+        .collect::<Result<_, _>>()?;
     if !matches!(arguments.resample.as_str(), "sample" | "block") {
         return Err(Error::argument("--resample", "sample or block"));
     }
@@ -132,7 +135,9 @@ fn groups(data: &data::Dataset, folder: Option<&Path>, by: String) -> Result<(St
     let of = |name: fn(&data::Sample) -> String| data.samples.iter().map(name).collect();
     let names = match (by.as_str(), folder) {
         ("class", _) => Vec::new(),
-        ("climate-zone", _) => of(|sample| sample.climate_zone.map_or(String::new(), |zone| zone.to_string())),
+        ("climate-zone", _) => {
+            of(|sample| sample.climate_zone.map_or(String::new(), |zone| zone.to_string()))
+        }
         ("latitude-band", _) => of(|sample| latitude_band(sample.place.lat_deg)),
         (column, Some(folder)) => text::rows(&folder.join("samples.csv"), &[column.to_owned()])?
             .map(|row| row.map(|cells| cells.concat()))

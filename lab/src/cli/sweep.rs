@@ -91,7 +91,8 @@ pub(super) fn run(options: &Options) -> Result<(), Error> {
         resample: options.resample.clone(),
     };
     let metadata = Metadata::open(&options.metadata, &columns, width)?;
-    let stem = || options.metadata.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
+    let stem =
+        || options.metadata.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
     let subject = Subject {
         dataset: options.dataset.clone().unwrap_or_else(stem),
         model: options.model.clone(),

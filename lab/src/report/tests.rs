@@ -59,7 +59,9 @@ fn split(protocol: &str, index: usize) -> SplitResult {
         model("GTCA", 0.038, 0.08, index),
     ];
     if protocol == "random" {
-        models.extend(["Bayes p(y|x)", "Bayes p(y|x,m)", "Bayes of the sample"].map(|b| model(b, 0.06, 0.0, index)));
+        models.extend(
+            ["Bayes p(y|x)", "Bayes p(y|x,m)", "Bayes of the sample"].map(|b| model(b, 0.06, 0.0, index)),
+        );
     }
     SplitResult {
         protocol: protocol.to_owned(),

@@ -88,7 +88,8 @@ impl Shards {
             if this.shards.is_empty() {
                 this.arrays = arrays;
             } else if this.arrays != arrays {
-                let rule = format!("holds {arrays:?}, the first shard {:?}; all must hold the same", this.arrays);
+                let rule =
+                    format!("holds {arrays:?}, the first shard {:?}; all must hold the same", this.arrays);
                 return Err(Error::file(path, rule));
             }
             this.shards.push(Shard { path: path.clone(), first, rows });

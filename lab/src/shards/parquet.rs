@@ -14,6 +14,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::record::Field;
 use parquet::schema::types::Type;
 
+use super::text::TextRows;
 use crate::Error;
 
 /// Records that are looked at for a list that is not null, to learn the width.
@@ -91,7 +92,13 @@ impl Reader {
         Ok(arrays)
     }
 
-    pub(super) fn read(&mut self, array: usize, width: usize, from: u64, count: usize) -> Result<Vec<f32>, Error> {
+    pub(super) fn read(
+        &mut self,
+        array: usize,
+        width: usize,
+        from: u64,
+        count: usize,
+    ) -> Result<Vec<f32>, Error> {
         let fail = refuse(&self.path);
         let column = &mut self.columns[array];
         column.skip(&self.file, (from - column.next) as usize).map_err(&fail)?;
@@ -140,7 +147,9 @@ impl Column {
             let step = count.min(self.left);
             let read = match self.reader(file)? {
                 ColumnReader::FloatColumnReader(reader) => lists.extend(reader, step, |value| value)?,
-                ColumnReader::DoubleColumnReader(reader) => lists.extend(reader, step, |value: f64| value as f32)?,
+                ColumnReader::DoubleColumnReader(reader) => {
+                    lists.extend(reader, step, |value: f64| value as f32)?
+                }
                 _ => 0,
             };
             if read < step {
@@ -187,10 +196,10 @@ impl Lists {
 
     fn first_width(&self) -> Option<usize> {
         let mut at = 0;
-        self.lengths().find_map(|length| {
-            let is_null = length == 1 && self.definition[at] < self.there;
+        self.lengths().find(|length| {
+            let is_null = *length == 1 && self.definition[at] < self.there;
             at += length;
-            (!is_null).then_some(length)
+            !is_null
         })
     }
 
@@ -226,24 +235,22 @@ impl Lists {
 }
 
 /// Column names, and the rows of the named columns as text; nothing is text of no length.
-pub(crate) fn text_rows(
-    path: &Path,
-    columns: Option<&[String]>,
-) -> Result<(Vec<String>, impl Iterator<Item = Result<Vec<String>, Error>> + use<>), Error> {
+pub(super) fn text_rows(path: &Path, columns: Option<&[String]>) -> Result<(Vec<String>, TextRows), Error> {
     let file = open(path)?;
     let schema = file.metadata().file_metadata().schema().clone();
     let plain = schema.get_fields().iter().filter(|field| field.is_primitive());
     let wanted = |name: &str| columns.is_none_or(|columns| columns.iter().any(|column| column == name));
     let fields: Vec<_> = plain.filter(|field| wanted(field.name())).cloned().collect();
     let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
-    let projection = Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(refuse(path))?;
+    let projection =
+        Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(refuse(path))?;
     let rows = file.into_iter().project(Some(projection)).map_err(refuse(path))?;
     let path = path.to_owned();
     let text = move |row: Result<parquet::record::Row, ParquetError>| {
         let row = row.map_err(refuse(&path))?;
         Ok(row.get_column_iter().map(|(_, field)| field_text(field)).collect())
     };
-    Ok((names, rows.map(text)))
+    Ok((names, Box::new(rows.map(text))))
 }
 
 fn field_text(field: &Field) -> String {
@@ -293,7 +300,8 @@ impl RowWriter {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
         let file = File::create(&temporary).map_err(Error::io(&temporary))?;
-        let writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).map_err(&fail)?;
+        let writer =
+            SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).map_err(&fail)?;
         Ok(Self { path: path.to_owned(), temporary, writer })
     }
 
@@ -326,8 +334,12 @@ impl RowWriter {
     }
 }
 
-fn one<T: DataType>(group: &mut SerializedRowGroupWriter<'_, File>, values: &[T::T]) -> Result<(), ParquetError> {
-    let mut column = group.next_column()?.ok_or_else(|| ParquetError::General("one column too many".to_owned()))?;
+fn one<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, File>,
+    values: &[T::T],
+) -> Result<(), ParquetError> {
+    let mut column =
+        group.next_column()?.ok_or_else(|| ParquetError::General("one column too many".to_owned()))?;
     column.typed::<T>().write_batch(values, None, None)?;
     column.close()
 }

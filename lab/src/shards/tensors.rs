@@ -47,7 +47,8 @@ impl Reader {
         }
         arrays.sort();
         let size = file.metadata().map_err(Error::io(path))?.len();
-        let bytes = |(_, width, offset): &(String, usize, u64)| offset + rows.unwrap_or(0) * 4 * *width as u64;
+        let bytes =
+            |(_, width, offset): &(String, usize, u64)| offset + rows.unwrap_or(0) * 4 * *width as u64;
         if arrays.iter().map(bytes).max().unwrap_or(0) > size {
             return Err(Error::file(path, "ends before its last array: it was not written to the end"));
         }
@@ -62,7 +63,13 @@ impl Reader {
         self.arrays.iter().map(|(name, width, _)| (name.clone(), *width)).collect()
     }
 
-    pub(super) fn read(&mut self, array: usize, width: usize, from: u64, count: usize) -> Result<Vec<f32>, Error> {
+    pub(super) fn read(
+        &mut self,
+        array: usize,
+        width: usize,
+        from: u64,
+        count: usize,
+    ) -> Result<Vec<f32>, Error> {
         let mut bytes = vec![0; count * width * 4];
         let at = self.arrays[array].2 + from * 4 * width as u64;
         self.file

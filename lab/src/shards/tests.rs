@@ -38,7 +38,9 @@ fn lists(path: &Path, rows: std::ops::Range<u64>, group: usize, kind: &str, null
     use ::parquet::data_type::{DoubleType, FloatType};
     use ::parquet::file::writer::SerializedFileWriter;
     use ::parquet::schema::parser::parse_message_type;
-    let column = |name: &str| format!("optional group {name} (LIST) {{ repeated group list {{ optional {kind} element; }} }}");
+    let column = |name: &str| {
+        format!("optional group {name} (LIST) {{ repeated group list {{ optional {kind} element; }} }}")
+    };
     let schema = format!("message schema {{ required INT64 row; {} {} }}", column("a"), column("b"));
     let schema = std::sync::Arc::new(parse_message_type(&schema).unwrap());
     let file = std::fs::File::create(path).unwrap();
@@ -90,7 +92,11 @@ fn rows_of_all_formats_follow_one_another_whatever_the_run() {
         let arrays = shards.read(from, count).unwrap();
         for (a, rows) in arrays.iter().enumerate() {
             let wanted = (from..from + count as u64).flat_map(|r| (0..3).map(move |c| expected(a, r, c)));
-            let same = rows.iter().copied().zip(wanted).all(|(x, y)| x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()));
+            let same = rows
+                .iter()
+                .copied()
+                .zip(wanted)
+                .all(|(x, y)| x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()));
             assert!(same && rows.len() == 3 * count, "{from} {count}: {rows:?}");
         }
     }

@@ -13,17 +13,19 @@ pub(crate) type TextRows = Box<dyn Iterator<Item = Result<Vec<String>, Error>>>;
 pub(crate) fn header(path: &Path) -> Result<Vec<String>, Error> {
     match is_parquet(path) {
         true => super::parquet::text_rows(path, None).map(|(names, _)| names),
-        false => Ok(reader(path)?.headers().map_err(broken(path))?.iter().map(|name| name.trim().to_owned()).collect()),
+        false => Ok(reader(path)?
+            .headers()
+            .map_err(broken(path))?
+            .iter()
+            .map(|name| name.trim().to_owned())
+            .collect()),
     }
 }
 
 /// The rows of these columns, in their order.
 pub(crate) fn rows(path: &Path, columns: &[String]) -> Result<TextRows, Error> {
-    let (names, rows): (_, TextRows) = match is_parquet(path) {
-        true => {
-            let (names, rows) = super::parquet::text_rows(path, Some(columns))?;
-            (names, Box::new(rows))
-        }
+    let (names, rows) = match is_parquet(path) {
+        true => super::parquet::text_rows(path, Some(columns))?,
         false => (header(path)?, csv_rows(path)?),
     };
     let at = |column: &String| {
@@ -34,7 +36,8 @@ pub(crate) fn rows(path: &Path, columns: &[String]) -> Result<TextRows, Error> {
         })
     };
     let places: Vec<usize> = columns.iter().map(at).collect::<Result<_, _>>()?;
-    let pick = move |row: Vec<String>| places.iter().map(|&at| row.get(at).cloned().unwrap_or_default()).collect();
+    let pick =
+        move |row: Vec<String>| places.iter().map(|&at| row.get(at).cloned().unwrap_or_default()).collect();
     Ok(Box::new(rows.map(move |row| row.map(&pick))))
 }
 

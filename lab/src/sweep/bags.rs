@@ -158,7 +158,8 @@ impl Sums {
     pub(super) fn get(&self, perturbation: usize, cell: Cell) -> f64 {
         let sum = self.0[perturbation * CELLS + cell as usize] as f64;
         use Cell::{CorrectAfter, CorrectBefore, Count, Flips, Known, Labelled, Weighed};
-        let is_count = matches!(cell, Count | Flips | Labelled | CorrectBefore | CorrectAfter | Weighed | Known);
+        let is_count =
+            matches!(cell, Count | Flips | Labelled | CorrectBefore | CorrectAfter | Weighed | Known);
         if is_count { sum } else { sum * UNIT }
     }
 

@@ -290,7 +290,9 @@ mod tests {
     fn a_model_that_ignores_metadata_changes_nothing_and_takes_up_nothing() {
         let found = effect(&World { model: [0.8, 0.8], posterior: [0.9, 0.2], alone: 0.7 });
         assert_eq!((found.count, found.justified_share, found.settled_share), (50, None, None));
-        for nothing in [found.flips, found.change, found.accuracy, found.nll, found.settled, found.unjustified] {
+        for nothing in
+            [found.flips, found.change, found.accuracy, found.nll, found.settled, found.unjustified]
+        {
             near(nothing, 0.0);
         }
         near(found.uptake, 0.0);
@@ -311,7 +313,8 @@ mod tests {
     #[test]
     fn a_model_that_only_looks_at_metadata_is_unjustified() {
         // The image settles the class, so neither the posterior nor the prediction without metadata is in doubt.
-        let found = effect(&World { model: [0.9, 0.2], posterior: [1.0 - 1e-6, 1.0 - 1e-6], alone: 1.0 - 1e-6 });
+        let found =
+            effect(&World { model: [0.9, 0.2], posterior: [1.0 - 1e-6, 1.0 - 1e-6], alone: 1.0 - 1e-6 });
         near(found.justified_share, 0.0);
         near(found.unjustified, 0.7);
         near(found.settled_share, settled(&[1.0 - 1e-6, 1e-6]));

@@ -140,7 +140,8 @@ impl Sweep {
                 false => diagnosis::add(bags.of_unit(row.unit, k), &pair),
             };
             if let (Some(change), Some(place)) = (change, row.place) {
-                let first = before.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |top| top.0);
+                let first =
+                    before.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |top| top.0);
                 worst.add(k, change.change, row.number, || Case {
                     change: change.change,
                     row: row.number,
@@ -196,7 +197,9 @@ fn is_absent(logits: &[f32]) -> bool {
 fn row_hash(row: &Row, base: &[f32], variants: &[Vec<f32>], at: std::ops::Range<usize>) -> u64 {
     let mut hash = mix(row.number) ^ u64::from(row.label.map_or(0, |label| label + 1));
     let logits = base.iter().chain(variants.iter().flat_map(|variant| &variant[at.clone()]));
-    logits.for_each(|logit| hash = (hash ^ u64::from(logit.to_bits())).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
+    logits.for_each(|logit| {
+        hash = (hash ^ u64::from(logit.to_bits())).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    });
     row.groups.iter().for_each(|group| hash = mix(hash ^ u64::from(*group)));
     mix(hash ^ row.unit)
 }

@@ -42,7 +42,8 @@ impl Vocabulary {
         if !self.0.contains_key(name) {
             self.0.insert(name.to_owned(), 0);
             if self.0.len() > MOST_GROUPS {
-                let rule = format!("column {column} has more than {MOST_GROUPS} values; group by something coarser");
+                let rule =
+                    format!("column {column} has more than {MOST_GROUPS} values; group by something coarser");
                 return Err(Error::argument("--group-by", rule));
             }
         }
@@ -93,7 +94,8 @@ mod tests {
     #[test]
     fn a_column_of_identifiers_is_refused_as_groups() {
         let mut vocabulary = Vocabulary::default();
-        let refused = (0..2000).find_map(|n| vocabulary.see("site", &n.to_string()).err()).unwrap().to_string();
+        let refused =
+            (0..2000).find_map(|n| vocabulary.see("site", &n.to_string()).err()).unwrap().to_string();
         assert!(refused.contains("--group-by") && refused.contains("site"), "{refused}");
     }
 

@@ -41,7 +41,8 @@ impl Job {
         if part == 0 || part > parts {
             return Err(Error::argument("--part", format!("{part}/{parts}: parts are counted from 1")));
         }
-        let [start, end] = [part - 1, part].map(|n| (u128::from(source.rows()) * u128::from(n) / u128::from(parts)) as u64);
+        let [start, end] =
+            [part - 1, part].map(|n| (u128::from(source.rows()) * u128::from(n) / u128::from(parts)) as u64);
         let partial = self.begin(subject)?;
         let mut from = partial.rows.end_from(start);
         let rows = self.chunk_rows.min(MOST_LOGITS / partial.subject.classes.len()).max(1) as u64;
@@ -55,7 +56,13 @@ impl Job {
                 let chunk = source.chunk(at, (to - at).min(rows) as usize)?;
                 let changes = sweep.add(&chunk)?;
                 if let Some(folder) = &self.per_sample {
-                    write(&mut writer, &folder.join(format!("rows-{from:012}.parquet")), sweep.subject(), &chunk, &changes)?;
+                    write(
+                        &mut writer,
+                        &folder.join(format!("rows-{from:012}.parquet")),
+                        sweep.subject(),
+                        &chunk,
+                        &changes,
+                    )?;
                 }
                 bar.inc(chunk.rows.len() as u64);
             }
@@ -76,7 +83,9 @@ impl Job {
             return Partial::new(subject);
         }
         let partial = Partial::load(&self.out)?;
-        let other = |e: Error| Error::file(&self.out, format!("is there and of another sweep ({e}); remove or rename it"));
+        let other = |e: Error| {
+            Error::file(&self.out, format!("is there and of another sweep ({e}); remove or rename it"))
+        };
         partial.subject.same(&subject).map_err(other)?;
         Ok(partial)
     }
@@ -92,7 +101,8 @@ fn write(
     changes: &[Changes],
 ) -> Result<(), Error> {
     let mut names = ["row", "id", "lat", "lon", "label"].map(str::to_owned).to_vec();
-    let place = |n: usize| chunk.rows.iter().map(|row| row.place.map_or(f64::NAN, |place| place[n])).collect();
+    let place =
+        |n: usize| chunk.rows.iter().map(|row| row.place.map_or(f64::NAN, |place| place[n])).collect();
     let mut columns = vec![
         Values::Integer(chunk.rows.iter().map(|row| row.number as i64).collect()),
         Values::Text(chunk.rows.iter().map(|row| row.id.clone()).collect()),

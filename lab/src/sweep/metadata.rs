@@ -58,7 +58,9 @@ impl Metadata {
     pub fn open(path: &Path, columns: &Columns, width: usize) -> Result<Self, Error> {
         let header = text::header(path)?;
         let mut read = vec!["id".to_owned()];
-        read.extend(KNOWN.iter().filter(|known| header.iter().any(|name| name == *known)).map(|s| (*s).to_owned()));
+        read.extend(
+            KNOWN.iter().filter(|known| header.iter().any(|name| name == *known)).map(|s| (*s).to_owned()),
+        );
         read.extend(columns.label.clone());
         read.extend(columns.group_by.iter().filter(|by| !is_derived(by)).cloned());
         read.extend(Some(&columns.resample).filter(|by| !matches!(by.as_str(), "sample" | "block")).cloned());
@@ -109,7 +111,8 @@ impl Metadata {
             self.classes = if numbers { (0..width).map(|n| n.to_string()).collect() } else { found };
         }
         if self.classes.len() != width {
-            let rule = format!("there are {} classes and {width} logits; name them in order", self.classes.len());
+            let rule =
+                format!("there are {} classes and {width} logits; name them in order", self.classes.len());
             return Err(Error::argument("--classes", rule));
         }
         Ok(())
@@ -121,14 +124,16 @@ impl Metadata {
     }
 
     fn number(&self, row: &[String], column: &str) -> Option<f64> {
-        self.cell(row, Some(column)).and_then(|text| text.parse().ok()).filter(|number: &f64| number.is_finite())
+        self.cell(row, Some(column))
+            .and_then(|text| text.parse().ok())
+            .filter(|number: &f64| number.is_finite())
     }
 
     fn place(&self, row: &[String]) -> Option<[f64; 2]> {
         let [lat, lon] = ["lat", "lon"].map(|column| self.number(row, column));
         let (lat, lon) = lat.zip(lon)?;
         let is_on_earth = (-90.0..=90.0).contains(&lat) && (-180.0..=360.0).contains(&lon);
-        is_on_earth.then(|| [lat, if lon > 180.0 { lon - 360.0 } else { lon }])
+        is_on_earth.then_some([lat, if lon > 180.0 { lon - 360.0 } else { lon }])
     }
 
     fn group(&self, row: &[String], grouping: usize) -> Result<String, Error> {
@@ -178,7 +183,8 @@ impl Metadata {
             "block" => place.map_or(self.next, block),
             column => named_unit(self.cell(row, Some(column)).unwrap_or("")),
         };
-        let date = ["year", "month"].map(|column| self.cell(row, Some(column)).unwrap_or("").to_owned()).join("-");
+        let date =
+            ["year", "month"].map(|column| self.cell(row, Some(column)).unwrap_or("").to_owned()).join("-");
         Ok(Row {
             number: self.next,
             id: self.cell(row, Some("id")).unwrap_or("").to_owned(),

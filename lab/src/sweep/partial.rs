@@ -171,7 +171,9 @@ impl Partial {
         }
         let views: Vec<(&str, TensorView<'_>)> = tensors
             .iter()
-            .map(|(name, dtype, shape, bytes)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?)))
+            .map(|(name, dtype, shape, bytes)| {
+                Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?))
+            })
             .collect::<Result<_, safetensors::SafeTensorError>>()
             .map_err(|e| fail(e.to_string()))?;
         let metadata = HashMap::from([(KEY.to_owned(), header)]);
@@ -209,7 +211,8 @@ impl Partial {
             Ok(tensor.data().chunks_exact(4).map(word).collect())
         };
         let long = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        let sums: Vec<i64> = tensors.tensor("bag_sums").map_err(text)?.data().chunks_exact(8).map(long).collect();
+        let sums: Vec<i64> =
+            tensors.tensor("bag_sums").map_err(text)?.data().chunks_exact(8).map(long).collect();
         let bags = Bags::from_parts(header.subject.perturbations.len(), &words("bags")?, &sums);
         let mut tables = Vec::new();
         for (n, desc) in header.subject.probes().enumerate() {

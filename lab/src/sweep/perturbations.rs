@@ -5,8 +5,7 @@ use crate::data::{Dataset, Task};
 use crate::train::{Part, Perturbed};
 use gtca::gpu::{Dtype, Gpu, View};
 use gtca::perturb::{
-    Args, Bearing, ClimateGrid, DONOR_WORDS, Distance, Donor, Perturb, PerturbDesc, Perturbation,
-    donor_words,
+    Args, Bearing, ClimateGrid, DONOR_WORDS, Distance, Donor, Perturb, PerturbDesc, Perturbation, donor_words,
 };
 use gtca::records::{Fields, RECORD_WORDS, Records};
 

@@ -147,9 +147,14 @@ mod tests {
         for row in [3, 0, 4, 1, 2] {
             worst.add(0, changes[row], row as u64, || case(row as u64, changes[row]));
         }
-        assert_eq!(worst.of(0).iter().map(|c| c.row).collect::<Vec<_>>(), [1, 3, 0, 4], "no change is not bad");
+        assert_eq!(
+            worst.of(0).iter().map(|c| c.row).collect::<Vec<_>>(),
+            [1, 3, 0, 4],
+            "no change is not bad"
+        );
         let mut many = Worst::new(1);
-        (0..50).for_each(|row| many.add(0, 0.01 * (row + 1) as f32, row, || case(row, 0.01 * (row + 1) as f32)));
+        (0..50)
+            .for_each(|row| many.add(0, 0.01 * (row + 1) as f32, row, || case(row, 0.01 * (row + 1) as f32)));
         worst.merge(&many);
         assert_eq!((worst.of(0).len(), worst.of(0)[0].row, worst.of(0)[2].row), (MOST_WORST, 1, 49));
     }

@@ -37,17 +37,24 @@ impl Logits {
     pub fn check(shards: &Shards) -> Result<(usize, Vec<String>), Error> {
         let Some((_, width)) = shards.array(BASE) else {
             let names: Vec<&str> = shards.arrays().iter().map(|array| array.0.as_str()).collect();
-            let rule = format!("there is no array `{BASE}`, the logits under recorded metadata; only {}", names.join(", "));
+            let rule = format!(
+                "there is no array `{BASE}`, the logits under recorded metadata; only {}",
+                names.join(", ")
+            );
             return Err(Error::argument("--shards", rule));
         };
         let variants: Vec<String> =
             shards.arrays().iter().map(|array| array.0.clone()).filter(|name| name != BASE).collect();
         if variants.is_empty() {
-            return Err(Error::argument("--shards", format!("beside `{BASE}` there is no array of a variant's logits")));
+            return Err(Error::argument(
+                "--shards",
+                format!("beside `{BASE}` there is no array of a variant's logits"),
+            ));
         }
         match shards.arrays().iter().find(|array| array.1 != width) {
             Some((name, other)) => {
-                let rule = format!("`{name}` is {other} wide, `{BASE}` {width}: both must be the number of classes");
+                let rule =
+                    format!("`{name}` is {other} wide, `{BASE}` {width}: both must be the number of classes");
                 Err(Error::argument("--shards", rule))
             }
             None => Ok((width, variants)),

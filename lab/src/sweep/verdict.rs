@@ -46,7 +46,9 @@ fn neighbour(effect: &Effect) -> String {
              learnt by heart.",
             price(effect)
         ),
-        _ => format!("A neighbouring place changes {flips:.1} % of the predictions and costs nothing that can be told from chance."),
+        _ => format!(
+            "A neighbouring place changes {flips:.1} % of the predictions and costs nothing that can be told from chance."
+        ),
     }
 }
 
@@ -72,7 +74,8 @@ fn far(same: Option<&Effect>, other: Option<&Effect>, climate: Option<Estimate>)
             price(other)
         ),
         (false, false, _) if helps(same) || helps(other) => {
-            "Far places do not hurt, and some help: on these samples the recorded place misleads the model.".to_owned()
+            "Far places do not hurt, and some help: on these samples the recorded place misleads the model."
+                .to_owned()
         }
         _ => "Far places cost nothing that can be told from chance.".to_owned(),
     })

@@ -85,18 +85,24 @@ impl Canvas<'_> {
 
 impl<'a, 'b> Panel<'a, 'b> {
     /// Draws grid, ticks and names of the axes.
-    pub(in super::super) fn new(canvas: &'a Canvas<'b>, place: Place, x: Axis, y: Axis) -> Result<Self, DrawError> {
+    pub(in super::super) fn new(
+        canvas: &'a Canvas<'b>,
+        place: Place,
+        x: Axis,
+        y: Axis,
+    ) -> Result<Self, DrawError> {
         let panel = Self { canvas, place, x, y };
         let Place { left, top, width, height } = place;
+        let typeset = |label: &str| label.strip_prefix('-').map_or(label.to_owned(), |rest| format!("−{rest}"));
         for (value, label) in &panel.y.ticks {
             let y = panel.at((panel.x.from, *value)).1;
             canvas.line(vec![(left, y), (left + width, y)], GRID.to_rgba(), 2)?;
-            canvas.text(label, (left - 12, y), (HPos::Right, VPos::Center), &INK)?;
+            canvas.text(&typeset(label), (left - 12, y), (HPos::Right, VPos::Center), &INK)?;
         }
         for (value, label) in &panel.x.ticks {
             let x = panel.at((*value, panel.y.from)).0;
             canvas.line(vec![(x, top + height), (x, top + height + 8)], FRAME.to_rgba(), 2)?;
-            canvas.text(label, (x, top + height + 16), (HPos::Center, VPos::Top), &INK)?;
+            canvas.text(&typeset(label), (x, top + height + 16), (HPos::Center, VPos::Top), &INK)?;
         }
         canvas.line(vec![(left, top + height), (left + width, top + height)], FRAME.to_rgba(), 2)?;
         canvas.text(panel.y.label, (left, top - 20), (HPos::Left, VPos::Bottom), &INK)?;
@@ -125,7 +131,12 @@ impl<'a, 'b> Panel<'a, 'b> {
     }
 
     /// A straight dashed line.
-    pub(in super::super) fn dashed(&self, from: (f64, f64), to: (f64, f64), color: RGBColor) -> Result<(), DrawError> {
+    pub(in super::super) fn dashed(
+        &self,
+        from: (f64, f64),
+        to: (f64, f64),
+        color: RGBColor,
+    ) -> Result<(), DrawError> {
         let (a, b) = (self.at(from), self.at(to));
         let length = f64::from(b.0 - a.0).hypot(f64::from(b.1 - a.1));
         let dashes = ((length / 18.0).floor() as i32).max(1);
@@ -139,7 +150,11 @@ impl<'a, 'b> Panel<'a, 'b> {
     }
 
     /// The area between two courses, given as (x, low, high).
-    pub(in super::super) fn band(&self, course: &[(f64, f64, f64)], color: RGBColor) -> Result<(), DrawError> {
+    pub(in super::super) fn band(
+        &self,
+        course: &[(f64, f64, f64)],
+        color: RGBColor,
+    ) -> Result<(), DrawError> {
         let low = course.iter().map(|&(x, low, _)| (x, low));
         let high = course.iter().rev().map(|&(x, _, high)| (x, high));
         let outline: Vec<(f64, f64)> = low.chain(high).collect();
@@ -147,7 +162,12 @@ impl<'a, 'b> Panel<'a, 'b> {
     }
 
     /// A vertical bar from the axis to `to.1`, `width` wide in units of x.
-    pub(in super::super) fn bar(&self, to: (f64, f64), width: f64, color: RGBAColor) -> Result<(), DrawError> {
+    pub(in super::super) fn bar(
+        &self,
+        to: (f64, f64),
+        width: f64,
+        color: RGBAColor,
+    ) -> Result<(), DrawError> {
         let corners = [self.at((to.0 - width / 2.0, to.1)), self.at((to.0 + width / 2.0, self.y.from))];
         self.canvas.area.draw(&Rectangle::new(corners, color.filled()))
     }
@@ -170,7 +190,12 @@ impl<'a, 'b> Panel<'a, 'b> {
     }
 
     /// A bar from the left to `to.0`, `width` high in units of y.
-    pub(in super::super) fn lying_bar(&self, to: (f64, f64), width: f64, color: RGBAColor) -> Result<(), DrawError> {
+    pub(in super::super) fn lying_bar(
+        &self,
+        to: (f64, f64),
+        width: f64,
+        color: RGBAColor,
+    ) -> Result<(), DrawError> {
         let corners = [self.at((self.x.from, to.1 + width / 2.0)), self.at((to.0, to.1 - width / 2.0))];
         self.canvas.area.draw(&Rectangle::new(corners, color.filled()))
     }
@@ -186,7 +211,12 @@ impl<'a, 'b> Panel<'a, 'b> {
     }
 
     /// A coloured circle with a text over the panel's upper edge.
-    pub(in super::super) fn swatch(&self, at: (f64, f64), text: &str, color: RGBColor) -> Result<(), DrawError> {
+    pub(in super::super) fn swatch(
+        &self,
+        at: (f64, f64),
+        text: &str,
+        color: RGBColor,
+    ) -> Result<(), DrawError> {
         let (x, y) = self.at(at);
         self.canvas.area.draw(&Circle::new((x, y - 44), 11, color.filled()))?;
         self.canvas.text(text, (x + 22, y - 44), (HPos::Left, VPos::Center), &INK)

@@ -155,12 +155,14 @@ pub(super) fn groups(page: &Page, grouping: usize, k: usize) -> Result<Option<Fi
         let tally = model.partial.tables[grouping].group(k as u32, group as u32)?;
         Some((tally.flip_rate()?, tally.count()))
     };
-    let shown: Vec<usize> =
-        (0..names.len()).filter(|&group| page.models.iter().any(|model| share(model, group).is_some())).collect();
+    let shown: Vec<usize> = (0..names.len())
+        .filter(|&group| page.models.iter().any(|model| share(model, group).is_some()))
+        .collect();
     if shown.len() < 2 || shown.len() > MOST_BARS {
         return Ok(None);
     }
-    let shares = || page.models.iter().flat_map(|model| shown.iter().filter_map(|&group| share(model, group)));
+    let shares =
+        || page.models.iter().flat_map(|model| shown.iter().filter_map(|&group| share(model, group)));
     let x = rounded("flipped, %", 0.0, shares().map(|s| s.0).fold(0.01, f64::max), 100.0);
     let bar = (44 / page.models.len() as i32).clamp(10, 26);
     let row = bar * page.models.len() as i32 + 16;
@@ -182,7 +184,11 @@ pub(super) fn groups(page: &Page, grouping: usize, k: usize) -> Result<Option<Fi
                 let Some((share, _)) = share(model, group) else { continue };
                 let width = f64::from(bar) / f64::from(row);
                 let middle = at(n) - (m as f64 - (page.models.len() - 1) as f64 / 2.0) * width;
-                panel.lying_bar((share, middle), 0.86 * width, look(&model.partial.subject.model).0.mix(0.85))?;
+                panel.lying_bar(
+                    (share, middle),
+                    0.86 * width,
+                    look(&model.partial.subject.model).0.mix(0.85),
+                )?;
             }
         }
         Ok(())
@@ -201,9 +207,13 @@ fn short(name: &str) -> String {
 
 /// Accuracy against confidence under some wrong metadata, one panel each.
 pub(super) fn reliability(page: &Page, shown: &[usize]) -> Result<Option<Figure>, DrawError> {
-    let tally = |model: &Model, k: usize| model.partial.overall(k).filter(|tally: &Tally| tally.labelled() > 0);
-    let shown: Vec<usize> =
-        shown.iter().copied().filter(|&k| page.models.iter().any(|model| tally(model, k).is_some())).collect();
+    let tally =
+        |model: &Model, k: usize| model.partial.overall(k).filter(|tally: &Tally| tally.labelled() > 0);
+    let shown: Vec<usize> = shown
+        .iter()
+        .copied()
+        .filter(|&k| page.models.iter().any(|model| tally(model, k).is_some()))
+        .collect();
     if shown.is_empty() {
         return Ok(None);
     }
@@ -221,7 +231,8 @@ pub(super) fn reliability(page: &Page, shown: &[usize]) -> Result<Option<Figure>
                 let bins = tally(model, k).map(|tally| tally.reliability());
                 // A bin of a handful says nothing.
                 let bins = bins.iter().flatten().filter(|bin| bin.count >= 5);
-                let line: Vec<_> = bins.filter_map(|bin| Some((bin.confidence()?, bin.accuracy()?))).collect();
+                let line: Vec<_> =
+                    bins.filter_map(|bin| Some((bin.confidence()?, bin.accuracy()?))).collect();
                 panel.line(&line, color)?;
                 line.iter().try_for_each(|&at| panel.marker(at, POINT - 2, marker, color))
             })

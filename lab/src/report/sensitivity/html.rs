@@ -48,8 +48,12 @@ fn head(page: &Page) -> String {
 /// Verdicts, the four-way plots, and the numbers behind them.
 fn diagnosis(page: &Page) -> Result<String, DrawError> {
     let verdict = |model: &Model| {
-        let lines: String =
-            model.diagnosis.verdict.iter().map(|line| format!("<li>{}</li>\n", escape(&minus(line)))).collect();
+        let lines: String = model
+            .diagnosis
+            .verdict
+            .iter()
+            .map(|line| format!("<li>{}</li>\n", escape(&minus(line))))
+            .collect();
         match lines.is_empty() {
             true => String::new(),
             false => format!("<h3>{}</h3>\n<ul>\n{lines}</ul>\n", name(model)),
@@ -57,7 +61,11 @@ fn diagnosis(page: &Page) -> Result<String, DrawError> {
     };
     let verdicts: String = page.models.iter().map(verdict).collect();
     let plots = [
-        figure(figures::four_way(page, &figures::ACCURACY)?, "Accuracy at a wrong place, less that at the true", FOUR),
+        figure(
+            figures::four_way(page, &figures::ACCURACY)?,
+            "Accuracy at a wrong place, less that at the true",
+            FOUR,
+        ),
         figure(figures::four_way(page, &figures::NLL)?, "NLL at a wrong place, less that at the true", FOUR),
         figure(figures::four_way(page, &figures::CHANGE)?, "Change of probability at a wrong place", FOUR),
     ];
@@ -78,10 +86,14 @@ fn effects(page: &Page) -> String {
         for (n, model) in compared.enumerate() {
             let effect = &model.diagnosis.effects[k];
             rows += if n == 0 { "<tr class=\"first\">" } else { "<tr>" };
-            rows += &(cell("word", if n == 0 { perturbation } else { "" }) + &named(&model.partial.subject.model));
+            rows += &(cell("word", if n == 0 { perturbation } else { "" })
+                + &named(&model.partial.subject.model));
             rows += &cell("small", &effect.count.to_string());
             for (of, scale, digits) in COLUMNS {
-                rows += &cell("", &of(effect).map_or("–".to_owned(), |estimate| interval(estimate, scale, digits)));
+                rows += &cell(
+                    "",
+                    &of(effect).map_or("–".to_owned(), |estimate| interval(estimate, scale, digits)),
+                );
             }
             rows += "</tr>\n";
         }
@@ -149,10 +161,14 @@ fn maps(page: &Page) -> Result<String, DrawError> {
     for model in &page.models {
         let count = model.partial.sketch.points().len();
         let caption = format!(
-            "Total variation of each sample's prediction (0 to 1, on a root scale), {count} of {} samples.",
+            "Total variation of each sample's prediction (0 to 1), {count} of {} samples.",
             model.partial.rows.len()
         );
-        plots += &figure(map::map(model, k)?, &format!("Change under “{}”", escape(&page.perturbations()[k])), &caption);
+        plots += &figure(
+            map::map(model, k)?,
+            &format!("Change under “{}”", escape(&page.perturbations()[k])),
+            &caption,
+        );
     }
     Ok(format!("<h2>Map</h2>\n<div class=\"plots two\">\n{plots}</div>\n"))
 }
@@ -162,7 +178,8 @@ fn groups(page: &Page) -> Result<String, DrawError> {
     let mut plots = String::new();
     for (n, grouping) in page.models[0].partial.subject.groupings.iter().enumerate() {
         if let Some(drawn) = figures::groups(page, n, k)? {
-            let title = format!("By {}, under “{}”", escape(&grouping.column), escape(&page.perturbations()[k]));
+            let title =
+                format!("By {}, under “{}”", escape(&grouping.column), escape(&page.perturbations()[k]));
             plots += &figure(Some(drawn), &title, "Share of the group's predictions that change class.");
         }
     }
@@ -175,7 +192,8 @@ fn groups(page: &Page) -> Result<String, DrawError> {
 fn reliability(page: &Page) -> Result<String, DrawError> {
     let test = page.models[0].diagnosis.four_way;
     let missing = page.models[0].partial.subject.without_metadata();
-    let shown: Vec<usize> = [test.neighbour, test.far_same, test.far_other, missing].into_iter().flatten().collect();
+    let shown: Vec<usize> =
+        [test.neighbour, test.far_same, test.far_other, missing].into_iter().flatten().collect();
     let drawn = figures::reliability(page, &shown)?;
     Ok(match drawn {
         None => String::new(),
@@ -239,11 +257,16 @@ fn tables(page: &Page) -> String {
             for (k, perturbation) in page.perturbations().iter().enumerate() {
                 let mut is_first = true;
                 for (group, name) in (0..).zip(&grouping.groups) {
-                    let Some(tally) = table.group(k as u32, group).filter(|tally| tally.count() > 0) else { continue };
+                    let Some(tally) = table.group(k as u32, group).filter(|tally| tally.count() > 0) else {
+                        continue;
+                    };
                     rows += if is_first { "<tr class=\"first\">" } else { "<tr>" };
                     rows += &(cell("word", if is_first { perturbation } else { "" }) + &cell("word", name));
                     rows += &cell("small", &tally.count().to_string());
-                    rows += &cell("", &number(tally.flip_rate().unwrap_or(f64::NAN), |v| format!("{:.2}", 100.0 * v)));
+                    rows += &cell(
+                        "",
+                        &number(tally.flip_rate().unwrap_or(f64::NAN), |v| format!("{:.2}", 100.0 * v)),
+                    );
                     for value in [tally.kl().value(), tally.js().value(), tally.tv().value()] {
                         rows += &cell("", &number(value.unwrap_or(f64::NAN), divergence));
                     }

@@ -30,7 +30,11 @@ impl Window {
             [(low - margin).max(-most), (high + margin).min(most)]
         };
         let this = Self { lat: span(0, 90.0), lon: span(1, 180.0) };
-        if this.lon[1] - this.lon[0] > 180.0 { Self { lat: [-90.0, 90.0], lon: [-180.0, 180.0] } } else { this }
+        if this.lon[1] - this.lon[0] > 180.0 {
+            Self { lat: [-90.0, 90.0], lon: [-180.0, 180.0] }
+        } else {
+            this
+        }
     }
 
     /// Height over width, kilometre for kilometre at the middle latitude.
@@ -50,8 +54,8 @@ fn graticule([from, to]: [f64; 2], letters: [char; 2]) -> Vec<(f64, String)> {
         .unwrap_or(60.0);
     let (first, last) = ((from / step).ceil() as i64, (to / step).floor() as i64);
     let label = |degrees: f64| match degrees {
-        d if d == 0.0 => "0°".to_owned(),
-        d => format!("{}° {}", d.abs(), letters[usize::from(d > 0.0)]),
+        0.0 => "0°".to_owned(),
+        _ => format!("{}° {}", degrees.abs(), letters[usize::from(degrees > 0.0)]),
     };
     (first..=last).map(|n| (n as f64 * step, label(n as f64 * step))).collect()
 }
@@ -64,13 +68,15 @@ pub(super) fn map(model: &Model, k: usize) -> Result<Option<Figure>, DrawError> 
         return Ok(None);
     }
     // The largest changes are drawn last and stay visible.
-    points.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0[0].total_cmp(&b.0[0])).then(a.0[1].total_cmp(&b.0[1])));
+    points
+        .sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0[0].total_cmp(&b.0[0])).then(a.0[1].total_cmp(&b.0[1])));
     let window = Window::around(points.iter().map(|point| point.0));
     let width = (TALLEST / window.shape()).min(f64::from(WIDTH - 120));
     let height = width * window.shape();
     let place = Place { left: 110, top: 84, width: width as i32, height: height as i32 };
     let size = (place.width as u32 + 150, place.height as u32 + 150);
-    let axis = |[from, to]: [f64; 2], letters| Axis { label: "", from, to, ticks: graticule([from, to], letters) };
+    let axis =
+        |[from, to]: [f64; 2], letters| Axis { label: "", from, to, ticks: graticule([from, to], letters) };
     let name = &model.partial.subject.model;
     let svg = draw(size, "map of changes", |canvas| {
         let panel = Panel::new(canvas, place, axis(window.lon, ['W', 'E']), axis(window.lat, ['S', 'N']))?;
@@ -95,9 +101,9 @@ fn scale(panel: &Panel<'_, '_>, window: Window) -> Result<(), DrawError> {
     Ok(())
 }
 
-/// From light to dark; the root makes small changes visible.
+/// From light to dark, a little steeper at first, so that small changes are visible.
 fn colour(change: f64) -> RGBColor {
-    let part = change.clamp(0.0, 1.0).sqrt();
+    let part = change.clamp(0.0, 1.0).powf(0.75);
     let mix = |a: u8, b: u8| (f64::from(a) + part * (f64::from(b) - f64::from(a))).round() as u8;
     RGBColor(mix(LIGHT.0, DARK.0), mix(LIGHT.1, DARK.1), mix(LIGHT.2, DARK.2))
 }
@@ -115,13 +121,14 @@ mod tests {
         assert!(one.lat[1] <= 90.0 && one.lon[1] - one.lon[0] >= LEAST_SPAN - 1e-9);
         let wide = Window::around([[0.0, -100.0], [10.0, 120.0]].into_iter());
         assert_eq!((wide.lat, wide.lon), ([-90.0, 90.0], [-180.0, 180.0]));
-        let labels: Vec<String> = graticule([-13.0, 4.0], ['S', 'N']).into_iter().map(|tick| tick.1).collect();
+        let labels: Vec<String> =
+            graticule([-13.0, 4.0], ['S', 'N']).into_iter().map(|tick| tick.1).collect();
         assert_eq!(labels, ["10° S", "5° S", "0°"]);
     }
 
     #[test]
     fn colours_go_from_light_to_dark() {
         assert_eq!((colour(0.0), colour(1.0), colour(7.0)), (LIGHT, DARK, DARK));
-        assert!(colour(0.1).1 < LIGHT.1 - 50, "a tenth is visible");
+        assert!(colour(0.1).1 < LIGHT.1 - 30, "a tenth is visible");
     }
 }

@@ -43,7 +43,8 @@ impl Page {
     /// # Errors
     /// No model; models of other data, perturbations or groups.
     pub fn new(models: Vec<Partial>, replicates: usize, seed: u64) -> Result<Self, Error> {
-        let first = models.first().ok_or_else(|| Error::argument("results", "there are none"))?.subject.clone();
+        let first =
+            models.first().ok_or_else(|| Error::argument("results", "there are none"))?.subject.clone();
         for model in &models {
             let named_alike = crate::sweep::Subject {
                 model: first.model.clone(),

@@ -9,7 +9,8 @@ use crate::Error;
 use crate::shards::{RowWriter, Values};
 use crate::sweep::{Effect, Estimate};
 
-const HEADER: [&str; 8] = ["dataset", "model", "perturbation", "grouping", "group", "measure", "value", "low"];
+const HEADER: [&str; 8] =
+    ["dataset", "model", "perturbation", "grouping", "group", "measure", "value", "low"];
 
 /// One number; `low` and `high` are NaN where there is no interval.
 pub(super) struct Row {
@@ -59,7 +60,8 @@ fn of_model(model: &Model) -> Vec<Row> {
     let mut rows = Vec::new();
     for (k, perturbation) in subject.perturbations.iter().enumerate() {
         let mut push = |grouping: &str, group: &str, measure: &str, numbers: [f64; 3]| {
-            let words = [&subject.dataset, &subject.model, perturbation, grouping, group, measure].map(str::to_owned);
+            let words =
+                [&subject.dataset, &subject.model, perturbation, grouping, group, measure].map(str::to_owned);
             rows.push(Row { words, numbers });
         };
         for (measure, of) in INTERVALS {
@@ -69,7 +71,9 @@ fn of_model(model: &Model) -> Vec<Row> {
         }
         for (table, grouping) in model.partial.tables.iter().zip(&subject.groupings) {
             for (group, name) in (0..).zip(&grouping.groups) {
-                let Some(tally) = table.group(k as u32, group).filter(|t| t.count() + t.invalid() > 0) else { continue };
+                let Some(tally) = table.group(k as u32, group).filter(|t| t.count() + t.invalid() > 0) else {
+                    continue;
+                };
                 for (measure, of) in MEASURES {
                     if let Some(value) = of(&tally) {
                         push(&grouping.column, name, measure, [value, f64::NAN, f64::NAN]);

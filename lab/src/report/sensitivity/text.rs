@@ -10,7 +10,8 @@ pub fn table(partial: &Partial) -> String {
     );
     for (k, name) in partial.subject.perturbations.iter().enumerate() {
         let Some(tally) = partial.overall(k).filter(|tally| tally.count() > 0) else { continue };
-        let show = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
+        let show =
+            |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
         text += &format!(
             "{name:<24} {:>10} {:>8} {:>9} {:>9} {:>9} {:>8} {:>8}\n",
             tally.count(),
