@@ -15,6 +15,7 @@ use crate::splits::Split;
 use crate::sweep::{
     Chunk, Grouping, Partial, Perturbations, Row, Subject, Sweep, Vocabulary, WrongMetadata, block,
 };
+use crate::train::record;
 
 /// One model on one split.
 pub(crate) struct Swept<'a> {
@@ -177,6 +178,7 @@ fn row(run: &Run<'_>, at: usize) -> Row {
             .join("-"),
         label: Some(run.task.labels[at]),
         groups: Vec::new(),
+        record: record(sample, number),
         unit: if run.resample == "block" { block(place) } else { number as u64 },
     }
 }

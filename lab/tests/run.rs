@@ -144,6 +144,7 @@ fn a_sample_without_a_wrong_place_is_left_out_of_that_perturbation() {
         date: String::new(),
         label: Some(0),
         groups: vec![0],
+        record: gtca::records::Record::new(),
         unit: number as u64,
     };
     let chunk = Chunk {

@@ -8,7 +8,7 @@ use crate::Error;
 use crate::data::fnv64;
 use crate::report;
 use crate::shards::Shards;
-use crate::sweep::{Columns, Job, Logits, Metadata, Subject};
+use crate::sweep::{BASE, Columns, Factored, Files, Job, Logits, Metadata, Source, Subject};
 
 const EXAMPLES: &str = "\
 Input:
@@ -18,6 +18,10 @@ Input:
   shard after the other in the order given. An array is a column of lists of floats, or an f32 tensor [rows, classes].
   Rows that have no such wrong metadata are null or NaN.
 
+  With --adapter and --head, the logits of the variants are made here: the shards then hold `x`, the pooled input of the
+  adapted layer, and `base`, the logits without the adapter. The adapter must sit in the last layer, before a linear head;
+  its metadata are the table's lat, lon, date, hour, gsd_m and koppen_code.
+
   Names with a meaning: `missing` (all metadata dropped: the prediction from the image alone); `10 km` and the like, and
   `+3 months` and the like (drawn against distance and month); `neighbour` (else `10 km`), `far, same climate` and
   `far, other climate` (the four-way test of the diagnosis).
@@ -26,6 +30,7 @@ Examples:
   gtca-lab sweep --metadata samples.csv --label crop --shards logits-*.parquet --out all.safetensors
   gtca-lab sweep ... --group-by class --group-by latitude-band --group-by urban --resample region
   gtca-lab sweep ... --part 3/8 --out part-3.safetensors      one of eight jobs; `merge` adds them, to the bit
+  gtca-lab sweep --metadata samples.csv --shards x-*.parquet --adapter adapter.safetensors --head head.safetensors
   gtca-lab sweep ... --per-sample changes/                    every sample's change, as Parquet
 
 A sweep that was interrupted goes on where it stopped when it is started again.";
@@ -55,6 +60,18 @@ pub(super) struct Options {
     /// What the bootstrap resamples: sample, block (tiles of two degrees), or a column of the table.
     #[arg(long, value_name = "UNIT", default_value = "block")]
     resample: String,
+    /// Adapter of one layer, as the library saves it: make the variants' logits from embeddings.
+    #[arg(long, value_name = "FILE", requires = "head")]
+    adapter: Option<PathBuf>,
+    /// Linear head behind the adapted layer: safetensors with `weight`, f32 [classes, outputs].
+    #[arg(long, value_name = "FILE", requires = "adapter")]
+    head: Option<PathBuf>,
+    /// The adapter's α; its scale is α/r.
+    #[arg(long, value_name = "A", default_value_t = 16.0)]
+    alpha: f32,
+    /// Size of the adapter's table of climate zones.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    climate_zones: u32,
     /// Name of the model in the report.
     #[arg(long, value_name = "NAME", default_value = "model")]
     model: String,
@@ -83,7 +100,11 @@ fn part(text: &str) -> Result<[u64; 2], String> {
 #[expect(clippy::print_stdout, reason = "the table is what the program says")]
 pub(super) fn run(options: &Options) -> Result<(), Error> {
     let shards = Shards::open(&options.shards)?;
-    let (width, perturbations) = Logits::check(&shards)?;
+    let files = files(options)?;
+    let (width, perturbations) = match (&files, shards.array(BASE)) {
+        (Some(_), Some((_, width))) => (width, Factored::names()),
+        _ => Logits::check(&shards)?,
+    };
     let columns = Columns {
         label: options.label.clone(),
         classes: options.classes.clone(),
@@ -100,7 +121,7 @@ pub(super) fn run(options: &Options) -> Result<(), Error> {
         perturbations,
         groupings: metadata.groupings.clone(),
         resample: options.resample.clone(),
-        inputs: format!("{:016x}", fingerprint(&metadata, &shards)?),
+        inputs: format!("{:016x}", fingerprint(&metadata, &shards, files.as_ref())?),
     };
     let job = Job {
         per_sample: options.per_sample.clone(),
@@ -109,18 +130,32 @@ pub(super) fn run(options: &Options) -> Result<(), Error> {
         part: options.part,
         ..Job::new(&options.out)
     };
-    let mut source = Logits::new(metadata, shards)?;
     let gpu = Gpu::open_blocking(&OpenOptions::default())?;
+    let mut source: Box<dyn Source> = match &files {
+        Some(files) => Box::new(Factored::new(&gpu, metadata, shards, files)?),
+        None => Box::new(Logits::new(metadata, shards)?),
+    };
     println!("{}: {} wrong metadata on {gpu}", subject.dataset, subject.perturbations.len());
-    let partial = job.run(&gpu, subject, &mut source)?;
+    let partial = job.run(&gpu, subject, source.as_mut())?;
     println!("{}", report::sensitivity::table(&partial));
     println!("result: {} ({} rows)", options.out.display(), partial.rows.len());
     Ok(())
 }
 
-/// Names the inputs: the table by its content, the shards by name, size and rows.
-fn fingerprint(metadata: &Metadata, shards: &Shards) -> Result<u64, Error> {
+/// The adapter and its head, where they are given.
+fn files(options: &Options) -> Result<Option<Files>, Error> {
+    let (Some(adapter), Some(head)) = (&options.adapter, &options.head) else { return Ok(None) };
+    let read = |path: &PathBuf| std::fs::read(path).map_err(Error::io(path));
+    let (alpha, climate_zones) = (options.alpha, options.climate_zones);
+    Ok(Some(Files { adapter: read(adapter)?, head: read(head)?, alpha, climate_zones }))
+}
+
+/// Names the inputs: table, adapter and head by their content, the shards by name, size and rows.
+fn fingerprint(metadata: &Metadata, shards: &Shards, files: Option<&Files>) -> Result<u64, Error> {
     let mut parts = vec![metadata.fingerprint.to_le_bytes().to_vec()];
+    if let Some(files) = files {
+        parts.extend([files.adapter.clone(), files.head.clone(), files.alpha.to_le_bytes().to_vec()]);
+    }
     for (path, rows) in shards.shards() {
         let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
         let name = path.file_name().map_or_else(Vec::new, |name| name.to_string_lossy().as_bytes().to_vec());

@@ -1,6 +1,7 @@
 //! From logits to sums: every source of logits feeds this one.
 
 use gtca::gpu::{Dtype, Gpu, Mode, View};
+use gtca::records::Record;
 use gtca::sensitivity::{External, Probe};
 use gtca::wgpu;
 
@@ -28,6 +29,8 @@ pub struct Row {
     pub label: Option<u32>,
     /// Its group in each grouping.
     pub groups: Vec<u32>,
+    /// Its metadata; only a source that makes logits needs them.
+    pub record: Record,
     /// What the bootstrap draws: equal numbers are drawn together.
     pub unit: u64,
 }

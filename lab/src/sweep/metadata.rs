@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use gtca::records::Record;
+
 use super::engine::Row;
 use super::groups::{Vocabulary, block, latitude_band, named_unit};
 use super::partial::Grouping;
 use crate::Error;
-use crate::data::fnv64;
+use crate::data::{fnv64, month_and_day, parse_date};
 use crate::shards::text::{self, TextRows};
 
 /// Which columns of the table mean what.
@@ -48,7 +50,7 @@ impl std::fmt::Debug for Metadata {
 }
 
 /// Columns that are used under their own names where the table has them.
-const KNOWN: [&str; 8] = ["lat", "lon", "date", "year", "month", "doy", "hour", "gsd_m"];
+const KNOWN: [&str; 9] = ["lat", "lon", "date", "year", "month", "doy", "hour", "gsd_m", "koppen_code"];
 
 impl Metadata {
     /// Reads the table once; `width` is that of the logits.
@@ -165,6 +167,28 @@ impl Metadata {
         Ok(rows)
     }
 
+    /// The metadata of a row; what cannot be read is missing.
+    fn record(&self, row: &[String], place: Option<[f64; 2]>) -> Record {
+        let number = |column| self.number(row, column);
+        let mut record = Record::new().sample_id(self.next);
+        (record.lat_deg, record.lon_deg) = (place.map(|place| place[0]), place.map(|place| place[1]));
+        let date = self.cell(row, Some("date")).and_then(parse_date);
+        let year = number("year").map(|year| year as i32);
+        let of_day = year
+            .zip(number("doy"))
+            .and_then(|(year, day)| month_and_day(year, day as u32).map(|(month, day)| (year, month, day)));
+        match date.or(of_day) {
+            Some((year, month, day)) => record = record.date(year, month as i32, day as i32),
+            None => {
+                (record.year, record.month) = (year, number("month").map(|month| month as i32));
+            }
+        }
+        record.second_of_day = number("hour").map(|hour| ((hour * 3600.0).round() as i32).min(86_399));
+        record.gsd_m = number("gsd_m");
+        record.climate_zone = number("koppen_code").map(|zone| zone as u32).filter(|zone| *zone > 0);
+        record
+    }
+
     fn row(&self, row: &[String]) -> Result<Row, Error> {
         let place = self.place(row);
         let label = self.cell(row, self.columns.label.as_deref()).filter(|label| !label.is_empty());
@@ -192,6 +216,7 @@ impl Metadata {
             date: self.cell(row, Some("date")).map_or(date, str::to_owned).trim_matches('-').to_owned(),
             label: label.map(class).transpose()?,
             groups: if groups.is_empty() { vec![0] } else { groups },
+            record: self.record(row, place),
             unit,
         })
     }

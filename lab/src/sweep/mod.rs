@@ -11,6 +11,7 @@
 mod bags;
 mod diagnosis;
 mod engine;
+mod factored;
 mod groups;
 mod job;
 mod metadata;
@@ -25,6 +26,7 @@ mod verdict;
 pub use bags::{Bags, Estimate};
 pub use diagnosis::{Change, Diagnosis, Effect, FourWay};
 pub use engine::{Changes, Chunk, Row, Sweep};
+pub use factored::{EMBEDDING, Factored, Files};
 pub use job::Job;
 pub use metadata::{Columns, Metadata};
 pub use partial::{Grouping, Partial, Subject};

@@ -93,7 +93,8 @@ impl<'a, 'b> Panel<'a, 'b> {
     ) -> Result<Self, DrawError> {
         let panel = Self { canvas, place, x, y };
         let Place { left, top, width, height } = place;
-        let typeset = |label: &str| label.strip_prefix('-').map_or(label.to_owned(), |rest| format!("−{rest}"));
+        let typeset =
+            |label: &str| label.strip_prefix('-').map_or(label.to_owned(), |rest| format!("−{rest}"));
         for (value, label) in &panel.y.ticks {
             let y = panel.at((panel.x.from, *value)).1;
             canvas.line(vec![(left, y), (left + width, y)], GRID.to_rgba(), 2)?;
