@@ -257,6 +257,8 @@ fn field_text(field: &Field) -> String {
     match field {
         Field::Null => String::new(),
         Field::Str(text) => text.clone(),
+        Field::Float(value) => value.to_string(),
+        Field::Double(value) => value.to_string(),
         // "2018-06-30 +00:00" and the like.
         Field::Date(_) => field.to_string().chars().take(10).collect(),
         other => other.to_string(),

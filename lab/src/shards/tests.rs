@@ -149,7 +149,7 @@ fn text_is_read_alike_from_csv_and_parquet() {
     assert_eq!(text::header(&table).unwrap(), ["id", "urban", "lat", "note"]);
     assert_eq!(read(&table, &["note", "id", "lat"]).unwrap(), [["a, b", "x", "1.5"], ["", "y", ""]]);
     assert_eq!(text::header(&file).unwrap(), names);
-    let twice = [["1.5", "x", "1"], ["-2.0", "y", "0"], ["1.5", "x", "1"], ["-2.0", "y", "0"]];
+    let twice = [["1.5", "x", "1"], ["-2", "y", "0"], ["1.5", "x", "1"], ["-2", "y", "0"]];
     assert_eq!(read(&file, &["lat", "id", "urban"]).unwrap(), twice);
     for path in [&table, &file] {
         assert!(read(path, &["colour"]).unwrap_err().to_string().contains("colour"));

@@ -75,18 +75,6 @@ pub struct Estimate {
     pub high: f64,
 }
 
-impl Estimate {
-    /// Whether the interval lies above 0.
-    pub fn is_positive(&self) -> bool {
-        self.low > 0.0
-    }
-
-    /// Whether the interval lies below 0.
-    pub fn is_negative(&self) -> bool {
-        self.high < 0.0
-    }
-}
-
 impl Bags {
     pub(super) fn new(perturbations: usize) -> Self {
         Self { perturbations, cells: BTreeMap::new() }

@@ -10,7 +10,8 @@
 //!
 //! The samples are the same on both sides (paired); intervals are the 2.5 and 97.5 percentiles of a bootstrap over
 //! samples or spatial blocks ([`Bags`](super::Bags)). A model that has learnt how land looks by climate loses under
-//! (o), little under (s), nothing under (n); one that has learnt places by heart loses under (s) as under (o).
+//! (o), little under (s), nothing under (n); one that has learnt places by heart loses under (s) as under (o). The
+//! verdict speaks of an effect where its whole interval lies beyond 0.5 points of accuracy or 0.01 nat.
 //!
 //! **Justified and unjustified change.** T = ½ Σ_c |q_c − p_c| is the total variation from p under the recorded to q
 //! under the wrong metadata.

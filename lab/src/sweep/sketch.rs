@@ -156,6 +156,7 @@ mod tests {
         (0..50)
             .for_each(|row| many.add(0, 0.01 * (row + 1) as f32, row, || case(row, 0.01 * (row + 1) as f32)));
         worst.merge(&many);
-        assert_eq!((worst.of(0).len(), worst.of(0)[0].row, worst.of(0)[2].row), (MOST_WORST, 1, 49));
+        assert_eq!((worst.of(0).len(), worst.of(0)[0].row, worst.of(0)[2].row), (MOST_WORST, 1, 0));
+        assert_eq!(worst.of(0)[3].row, 49, "as far as row 0, and behind it");
     }
 }

@@ -5,6 +5,10 @@ use super::diagnosis::{Effect, FourWay};
 
 /// Flips below this share under every wrong place count as no reaction.
 const STILL: f64 = 0.005;
+/// An effect is spoken of where its whole interval lies beyond one of these: accuracy, and nat of NLL.
+const LEAST: [f64; 2] = [0.005, 0.01];
+/// Another climate costs more where it costs so much more than the same climate.
+const LEAST_SHARE: f64 = 0.2;
 
 /// What the effects say, a sentence each; empty where there is nothing to go by.
 pub(super) fn sentences(effects: &[Effect], four_way: &FourWay, climate: Option<Estimate>) -> Vec<String> {
@@ -31,11 +35,11 @@ pub(super) fn sentences(effects: &[Effect], four_way: &FourWay, climate: Option<
 }
 
 fn costs(effect: &Effect) -> bool {
-    effect.nll.is_some_and(|nll| nll.is_positive()) || effect.accuracy.is_some_and(|a| a.is_negative())
+    effect.nll.is_some_and(|nll| nll.low > LEAST[1]) || effect.accuracy.is_some_and(|a| a.high < -LEAST[0])
 }
 
 fn helps(effect: &Effect) -> bool {
-    effect.nll.is_some_and(|nll| nll.is_negative()) || effect.accuracy.is_some_and(|a| a.is_positive())
+    effect.nll.is_some_and(|nll| nll.high < -LEAST[1]) || effect.accuracy.is_some_and(|a| a.low > LEAST[0])
 }
 
 fn neighbour(effect: &Effect) -> String {
@@ -46,15 +50,16 @@ fn neighbour(effect: &Effect) -> String {
              learnt by heart.",
             price(effect)
         ),
-        _ => format!(
-            "A neighbouring place changes {flips:.1} % of the predictions and costs nothing that can be told from chance."
-        ),
+        _ => {
+            format!("A neighbouring place changes {flips:.1} % of the predictions and costs next to nothing.")
+        }
     }
 }
 
 fn far(same: Option<&Effect>, other: Option<&Effect>, climate: Option<Estimate>) -> Option<String> {
     let (same, other) = (same?, other?);
-    let beyond = climate.is_some_and(|climate| climate.is_positive());
+    let least = LEAST[1].max(LEAST_SHARE * same.nll.map_or(0.0, |nll| nll.value));
+    let beyond = climate.is_some_and(|climate| climate.low > 0.0 && climate.value > least);
     Some(match (costs(same), costs(other), beyond) {
         (true, _, true) => format!(
             "A far place in the same climate costs {}, one in another climate more ({}): the model uses the climate, \
@@ -63,13 +68,13 @@ fn far(same: Option<&Effect>, other: Option<&Effect>, climate: Option<Estimate>)
             price(other)
         ),
         (true, _, false) => format!(
-            "A far place costs {} in the same climate and {} in another, a difference within chance: it is the place, not \
-             its climate, that the model goes by. This is the mark of a shortcut.",
+            "A far place costs {} in the same climate and {} in another, hardly more: it is the place, not its \
+             climate, that the model goes by. This is the mark of a shortcut.",
             price(same),
             price(other)
         ),
         (false, true, _) => format!(
-            "A far place in the same climate costs nothing that can be told from chance, one in another climate costs \
+            "A far place in the same climate costs next to nothing, one in another climate costs \
              {}: the model uses the climate as evidence.",
             price(other)
         ),
@@ -77,7 +82,7 @@ fn far(same: Option<&Effect>, other: Option<&Effect>, climate: Option<Estimate>)
             "Far places do not hurt, and some help: on these samples the recorded place misleads the model."
                 .to_owned()
         }
-        _ => "Far places cost nothing that can be told from chance.".to_owned(),
+        _ => "Far places cost next to nothing.".to_owned(),
     })
 }
 
@@ -113,4 +118,53 @@ fn justified(effect: &Effect) -> Option<String> {
         100.0 * share.high,
         100.0 * uptake.value
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An effect with these flips, accuracy and NLL, and narrow intervals.
+    fn effect(flips: f64, accuracy: f64, nll: f64) -> Effect {
+        let around = |value: f64| Some(Estimate { value, low: value - 0.002, high: value + 0.002 });
+        Effect {
+            count: 100,
+            flips: around(flips),
+            change: None,
+            accuracy_before: None,
+            accuracy: around(accuracy),
+            nll: around(nll),
+            settled: None,
+            settled_share: None,
+            justified_share: None,
+            uptake: None,
+            unjustified: None,
+        }
+    }
+
+    fn said(near: [f64; 3], same: [f64; 3], other: [f64; 3]) -> String {
+        let effects = [near, same, other].map(|[flips, accuracy, nll]| effect(flips, accuracy, nll));
+        let value = other[2] - same[2];
+        let climate = Some(Estimate { value, low: value - 0.005, high: value + 0.005 });
+        let four_way = FourWay { neighbour: Some(0), far_same: Some(1), far_other: Some(2) };
+        sentences(&effects, &four_way, climate).join(" ")
+    }
+
+    #[test]
+    fn the_verdict_names_what_the_four_ways_show() {
+        let still = [0.001, 0.0, 0.0];
+        for (same, other, word) in [
+            (still, still, "no shortcut, and no use of the place"),
+            ([0.02, 0.0, 0.001], [0.3, -0.2, 0.4], "uses the climate as evidence"),
+            ([0.3, -0.2, 0.4], [0.3, -0.2, 0.42], "mark of a shortcut"),
+            ([0.1, -0.05, 0.1], [0.3, -0.2, 0.4], "uses the climate, and beyond it the place"),
+            ([0.02, -0.002, 0.004], [0.02, -0.002, 0.004], "cost next to nothing"),
+            ([0.1, 0.05, -0.1], [0.1, 0.0, 0.0], "misleads the model"),
+        ] {
+            let text = said(still, same, other);
+            assert!(text.contains(word), "{text} must say {word}");
+        }
+        let near = said([0.1, -0.05, 0.1], [0.1, -0.05, 0.1], [0.1, -0.05, 0.1]);
+        assert!(near.contains("learnt by heart"), "{near}");
+    }
 }
