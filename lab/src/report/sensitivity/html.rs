@@ -161,7 +161,7 @@ fn maps(page: &Page) -> Result<String, DrawError> {
     for model in &page.models {
         let count = model.partial.sketch.points().len();
         let caption = format!(
-            "Total variation of each sample's prediction (0 to 1), {count} of {} samples.",
+            "Total variation of each sample's prediction (0 to 1), {count} of {} samples; of those at one place the largest.",
             model.partial.rows.len()
         );
         plots += &figure(

@@ -1,5 +1,7 @@
 //! A map of single samples: a dot each, darker where the prediction moved further; a graticule, no coastline.
 
+use std::collections::BTreeSet;
+
 use plotters::style::{Color, RGBColor};
 
 use super::super::plots::Figure;
@@ -67,9 +69,12 @@ pub(super) fn map(model: &Model, k: usize) -> Result<Option<Figure>, DrawError> 
     if points.is_empty() {
         return Ok(None);
     }
-    // The largest changes are drawn last and stay visible.
+    // The largest changes are drawn last and stay visible; of samples at one place only the largest would be seen.
     points
-        .sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0[0].total_cmp(&b.0[0])).then(a.0[1].total_cmp(&b.0[1])));
+        .sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0[0].total_cmp(&b.0[0])).then(a.0[1].total_cmp(&b.0[1])));
+    let mut places = BTreeSet::new();
+    points.retain(|point| places.insert(point.0.map(f64::to_bits)));
+    points.reverse();
     let window = Window::around(points.iter().map(|point| point.0));
     let width = (TALLEST / window.shape()).min(f64::from(WIDTH - 120));
     let height = width * window.shape();
