@@ -317,7 +317,7 @@ fn train(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<(), Box<dyn Error
         }
         check_first_step(
             &lora,
-            lora.family(&gpu)?,
+            lora.variant(&gpu)?,
             &t,
             &host,
             encode::twin::forward(&plan, &batch, t.missing.of(&host), &[]),

@@ -12,6 +12,8 @@ pub(crate) enum Purpose {
     Samples = 3,
     /// Initial values and batches of a training.
     Training = 4,
+    /// Resamples of a bootstrap.
+    Bootstrap = 5,
 }
 
 /// A stream of random numbers.

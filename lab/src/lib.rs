@@ -7,8 +7,10 @@ mod draw;
 mod error;
 pub mod report;
 pub mod run;
+pub mod shards;
 pub mod splits;
 pub mod sweep;
+mod swept;
 pub mod synthetic;
 pub mod train;
 

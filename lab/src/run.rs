@@ -3,7 +3,8 @@
 use crate::data::{Dataset, Task};
 use crate::report::{self, ModelResult, MuPoint, Results, SplitResult};
 use crate::splits::{ProtocolSplits, Split, splits};
-use crate::sweep::{Perturbations, Variant, WrongMetadata, score, sensitivity};
+use crate::sweep::{Perturbations, WrongMetadata, score};
+use crate::swept::{Sweeps, Swept};
 use crate::synthetic::{Known, Law, Seen, World};
 use crate::train::{
     Backbone, ConcatScale, Config, Features, Gtca, Kind, Material, Outcome, Part, Plain, record,
@@ -37,6 +38,10 @@ pub struct Run<'a> {
     pub seeds: u32,
     /// At most so many splits of each protocol.
     pub most_splits: usize,
+    /// Groups of the sensitivity tables: a name, and the group of every row of the data.
+    pub group_by: Vec<(String, Vec<String>)>,
+    /// What the bootstrap resamples: `sample` or `block`.
+    pub resample: String,
     /// Sizes and schedule.
     pub config: Config,
 }
@@ -63,14 +68,16 @@ impl Run<'_> {
             protocols.iter().map(|protocol| protocol.splits.len()).sum::<usize>() * self.seeds as usize;
         let bar = ProgressBar::new(total as u64).with_style(style());
         let fingerprint = self.fingerprint(gpu);
+        let sweeps = Sweeps::new(self, &perturbations, out, fingerprint)?;
         for seed in (0..u64::from(self.seeds)).map(|i| self.seed + i) {
             for split in protocols.iter().flat_map(|protocol| &protocol.splits) {
                 bar.set_message(format!("{} {}, seed {seed}", split.protocol.name(), split.name));
                 let (protocol, index) = (split.protocol.name(), split.index);
-                let result = match report::splits::load(out, protocol, index, seed, fingerprint) {
+                let stored = report::splits::load(out, protocol, index, seed, fingerprint);
+                let result = match stored.filter(|result| sweeps.are_there(result)) {
                     Some(result) => result,
                     None => {
-                        let result = self.split(gpu, split, seed, &perturbations)?;
+                        let result = self.split(gpu, split, seed, &perturbations, &sweeps)?;
                         report::splits::store(out, &result, fingerprint)?;
                         result
                     }
@@ -80,6 +87,7 @@ impl Run<'_> {
             }
         }
         bar.finish_and_clear();
+        results.notes.extend(sweeps.report(&results)?);
         Ok(results)
     }
 
@@ -108,7 +116,8 @@ impl Run<'_> {
     /// Names data, task, configuration and device: a stored split of another one is not used.
     fn fingerprint(&self, gpu: &Gpu) -> u64 {
         let (task, config, seed, grid) = (&self.task.name, &self.config, self.seed, self.grid.is_some());
-        let text = format!("{task} {config:?} {seed} {grid} {gpu}");
+        let groups: Vec<&str> = self.group_by.iter().map(|group| group.0.as_str()).collect();
+        let text = format!("{task} {config:?} {seed} {grid} {groups:?} {} {gpu}", self.resample);
         data::fnv64(&[
             &self.data.fingerprint.to_le_bytes(),
             text.as_bytes(),
@@ -123,6 +132,7 @@ impl Run<'_> {
         split: &Split,
         seed: u64,
         perturbations: &Perturbations,
+        sweeps: &Sweeps<'_>,
     ) -> Result<SplitResult, Error> {
         let start = Instant::now();
         let evidence = data::Evidence::of(self.data, self.task);
@@ -155,11 +165,15 @@ impl Run<'_> {
             labels,
             rows: &split.test,
             seed,
+            sweeps,
+            split,
+            known: None,
         };
+        let case = Case { known: case.known(), ..case };
         let classes = self.task.classes.len();
         let alone: Vec<f32> =
             split.test.iter().flat_map(|&row| logits[row * classes..][..classes].to_vec()).collect();
-        let base = case.model("no metadata", &alone, &[], backbone.outcome, start)?;
+        let base = case.model("no metadata", &alone, Vec::new(), backbone.outcome, start)?;
         let mut models = vec![base, case.plain(Kind::Lora)?, case.plain(Kind::Concat)?];
         models.push(case.gtca(perturbations.grid())?);
         if let Some(world) = self.world {
@@ -203,28 +217,42 @@ struct Case<'a> {
     labels: Vec<u32>,
     rows: &'a [usize],
     seed: u64,
+    sweeps: &'a Sweeps<'a>,
+    split: &'a Split,
+    /// Log posteriors of the synthetic world, under the recorded and under every wrong metadata.
+    known: Option<(Vec<f32>, Vec<Vec<f32>>)>,
 }
 
 impl Case<'_> {
-    /// Scores and sensitivity of a model from its logits.
+    /// Scores and sensitivity of a model from its logits, recorded and under every wrong metadata.
     fn model(
         &self,
         name: &str,
         logits: &[f32],
-        variants: &[Variant<'_>],
+        variants: Vec<Vec<f32>>,
         outcome: Outcome,
         start: Instant,
     ) -> Result<ModelResult, Error> {
         let (scores, reliability) = score(self.gpu, logits, &self.labels)?;
+        let sensitivity = match variants.is_empty() {
+            true => Vec::new(),
+            false => self.sweeps.add(self.gpu, &self.swept(name, logits, variants))?,
+        };
         Ok(ModelResult {
             model: name.to_owned(),
             scores,
             reliability,
-            sensitivity: sensitivity(self.gpu, logits, variants, &self.labels)?,
+            sensitivity,
             mu_curve: Vec::new(),
             steps: outcome.best_step,
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+
+    fn swept<'b>(&'b self, model: &'b str, base: &[f32], variants: Vec<Vec<f32>>) -> Swept<'b> {
+        let (split, seed, rows) = (self.split, self.seed, self.rows);
+        let wrong = &self.wrong;
+        Swept { model, split, seed, rows, wrong, base: base.to_vec(), variants, known: self.known.clone() }
     }
 
     /// Plain LoRA or the concatenation.
@@ -235,15 +263,12 @@ impl Case<'_> {
             Plain::train(self.gpu, kind, self.backbone, &self.train, &self.validation, config, self.seed)?;
         let logits = model.logits(&self.test, None)?;
         if kind == Kind::Lora {
-            return self.model("LoRA", &logits, &[], outcome, start);
+            return self.model("LoRA", &logits, Vec::new(), outcome, start);
         }
         let variants: Result<Vec<_>, Error> = (self.wrong.iter())
-            .map(|wrong| {
-                let logits = model.logits(&self.test, Some(&self.concatenated(&wrong.host)))?;
-                Ok(Variant { wrong, logits })
-            })
+            .map(|wrong| model.logits(&self.test, Some(&self.concatenated(&wrong.host))))
             .collect();
-        self.model("concat", &logits, &variants?, outcome, start)
+        self.model("concat", &logits, variants?, outcome, start)
     }
 
     /// The test part's inputs of the concatenation under other records.
@@ -263,10 +288,9 @@ impl Case<'_> {
         let (model, outcome) =
             Gtca::train(self.gpu, self.run.plan()?, self.backbone, parts, &self.run.config, grid, self.seed)?;
         let logits = model.logits(&self.test, None, 1.0)?;
-        let variants: Result<Vec<_>, Error> = (self.wrong.iter())
-            .map(|wrong| Ok(Variant { wrong, logits: model.logits(&self.test, Some(&wrong.device), 1.0)? }))
-            .collect();
-        let mut result = self.model("GTCA", &logits, &variants?, outcome, start)?;
+        let variants: Result<Vec<_>, Error> =
+            (self.wrong.iter()).map(|wrong| model.logits(&self.test, Some(&wrong.device), 1.0)).collect();
+        let mut result = self.model("GTCA", &logits, variants?, outcome, start)?;
         for mu in MU {
             let (scores, _) = score(self.gpu, &model.logits(&self.test, None, mu)?, &self.labels)?;
             // Through the text, so that 0.2 is 0.2 in the files.
@@ -278,10 +302,6 @@ impl Case<'_> {
     /// What could be known: the posteriors of the synthetic world, and of its biased sample.
     fn posteriors(&self, world: &World) -> Result<Vec<ModelResult>, Error> {
         let none = Outcome { best_step: 0, validation_nll: 0.0 };
-        let data = self.run.data;
-        let step = data.steps * data.channels.len();
-        let series = |&row: &usize| &data.series[self.run.task.rows[row] * step..][..step];
-        let seen: Vec<Seen> = self.rows.iter().map(|row| world.look(series(row))).collect();
         let mut models = Vec::new();
         for (name, law, knows) in [
             ("Bayes p(y|x)", Law::World, false),
@@ -289,13 +309,26 @@ impl Case<'_> {
             ("Bayes of the sample", Law::Sample, true),
         ] {
             let start = Instant::now();
-            let logits = |records: &Records| posterior(world, &seen, records, law, knows);
-            let wrong = if knows { &self.wrong[..] } else { &[] };
-            let variants: Vec<_> =
-                wrong.iter().map(|wrong| Variant { wrong, logits: logits(&wrong.host) }).collect();
-            models.push(self.model(name, &logits(&self.test.host_records), &variants, none, start)?);
+            let (base, mut variants) = self.posterior(world, law, knows);
+            variants.truncate(if knows { usize::MAX } else { 0 });
+            models.push(self.model(name, &base, variants, none, start)?);
         }
         Ok(models)
+    }
+
+    /// The posteriors that a model may follow.
+    fn known(&self) -> Option<(Vec<f32>, Vec<Vec<f32>>)> {
+        self.run.world.map(|world| self.posterior(world, Law::World, true))
+    }
+
+    /// Log posteriors under the recorded, and under every wrong metadata.
+    fn posterior(&self, world: &World, law: Law, knows: bool) -> (Vec<f32>, Vec<Vec<f32>>) {
+        let data = self.run.data;
+        let step = data.steps * data.channels.len();
+        let series = |&row: &usize| &data.series[self.run.task.rows[row] * step..][..step];
+        let seen: Vec<Seen> = self.rows.iter().map(|row| world.look(series(row))).collect();
+        let logits = |records: &Records| posterior(world, &seen, records, law, knows);
+        (logits(&self.test.host_records), self.wrong.iter().map(|wrong| logits(&wrong.host)).collect())
     }
 }
 

@@ -13,7 +13,7 @@ use gtca_lab::cli::{self, Arguments};
 use gtca_lab::data::Protocol;
 use gtca_lab::report::{self, Results};
 use gtca_lab::run::{Run, kernel_grid};
-use gtca_lab::sweep::{Perturbations, Variant, sensitivity};
+use gtca_lab::sweep::{Chunk, Grouping, Partial, Perturbations, Row, Subject, Sweep};
 use gtca_lab::synthetic::{SyntheticOptions, World};
 use gtca_lab::train::{ConcatScale, Config, Features, Part, record};
 
@@ -43,6 +43,8 @@ fn small(gpu: &Gpu, out: &Path) -> Results {
         grid: Some(kernel_grid(world.grid(), &[]).unwrap()),
         seed: 0,
         seeds: 1,
+        group_by: vec![("class".to_owned(), Vec::new())],
+        resample: "block".to_owned(),
         most_splits: 1,
         config: Config { backbone_steps: 6, adapter_steps: 6, look_every: 3, batch: 32, ..Config::default() },
     };
@@ -78,16 +80,23 @@ fn a_run_repeats_bit_for_bit_and_a_restart_trains_only_what_is_missing() {
         assert_eq!(split.models[3].sensitivity.len(), 10);
     }
     small(&gpu, second.path());
-    let files = ["report.html", "results.csv", "results.json"];
+    let files =
+        ["report.html", "results.csv", "results.json", "sensitivity-random.html", "sensitivity-random.csv"];
     let stored = ["splits/random-0-0.json", "splits/region-0-0.json"];
-    for name in files.iter().chain(&stored) {
+    let swept = ["sweeps/random-0-0-GTCA.safetensors", "sweeps/region-0-0-concat.safetensors"];
+    for name in files.iter().chain(&stored).chain(&swept) {
         assert!(file(&first, name) == file(&second, name), "{name} must repeat");
     }
+    let page = String::from_utf8(file(&first, files[3])).unwrap();
+    for part in ["Shortcut diagnosis", "Worst cases", "The known posterior justifies", "GTCA by class"] {
+        assert!(page.contains(part), "the page of a protocol has {part}");
+    }
     second.remove(stored[1]);
+    second.remove(swept[1]);
     let kept = changed(&second, stored[0]);
     small(&gpu, second.path());
     assert_eq!(changed(&second, stored[0]), kept, "a stored split is not run again");
-    for name in files.iter().chain(&stored) {
+    for name in files.iter().chain(&stored).chain(&swept) {
         assert!(file(&first, name) == file(&second, name), "{name} must be the same after a restart");
     }
 }
@@ -120,15 +129,53 @@ fn a_sample_without_a_wrong_place_is_left_out_of_that_perturbation() {
     }
 
     // Predictions turn over exactly where there is a wrong place; the others must not dilute the share.
-    let base = [1.0, 0.0].repeat(12);
-    let logits: Vec<f32> =
+    let flipped: Vec<f32> =
         rows.iter().flat_map(|&row| if has_donor(row) { [0.0, 1.0] } else { [1.0, 0.0] }).collect();
-    let variants: Vec<_> = wrong.iter().map(|wrong| Variant { wrong, logits: logits.clone() }).collect();
-    let found = sensitivity(&gpu, &base, &variants, &[0; 12]).unwrap();
-    let flips = |name: &str| found.iter().find(|s| s.perturbation == name).map(|s| s.flips);
-    assert_eq!(flips("100 km"), Some(1.0));
-    assert_eq!(flips("10 km"), Some(8.0 / 12.0));
-    assert_eq!(flips("far, other climate"), None, "what no sample has is not measured");
+    let variant = |is_there: &[bool]| {
+        let mut logits = flipped.clone();
+        let absent = logits.chunks_exact_mut(2).zip(is_there).filter(|(_, is_there)| !**is_there);
+        absent.for_each(|(row, _)| row.fill(f32::NAN));
+        logits
+    };
+    let row = |&number: &usize| Row {
+        number: number as u64,
+        id: number.to_string(),
+        place: None,
+        date: String::new(),
+        label: Some(0),
+        groups: vec![0],
+        record: gtca::records::Record::new(),
+        unit: number as u64,
+    };
+    let chunk = Chunk {
+        rows: rows.iter().map(row).collect(),
+        base: [1.0, 0.0].repeat(12),
+        variants: wrong.iter().map(|wrong| variant(&wrong.is_there)).collect(),
+        known: None,
+    };
+    let subject = Subject {
+        dataset: "d".to_owned(),
+        model: "m".to_owned(),
+        classes: ["a", "b"].map(str::to_owned).to_vec(),
+        perturbations: perturbations.names(),
+        groupings: vec![Grouping { column: "all".to_owned(), groups: vec!["all".to_owned()] }],
+        resample: "sample".to_owned(),
+        inputs: String::new(),
+    };
+    let mut sweep = Sweep::new(&gpu, Partial::new(subject).unwrap()).unwrap();
+    let changes = sweep.add(&chunk).unwrap();
+    let found = sweep.finish().unwrap();
+    let of = |name: &str| {
+        let k = wrong.iter().position(|wrong| wrong.name == name).unwrap();
+        assert_eq!(
+            changes.iter().filter(|row| row[k].is_some()).count() as u64,
+            found.overall(k).unwrap().count()
+        );
+        found.overall(k).unwrap()
+    };
+    assert_eq!((of("100 km").count(), of("100 km").flip_rate()), (8, Some(1.0)));
+    assert_eq!((of("10 km").count(), of("10 km").flip_rate()), (12, Some(8.0 / 12.0)));
+    assert_eq!(of("far, other climate").count(), 0, "what no sample has is not measured");
 }
 
 #[test]
@@ -138,7 +185,7 @@ fn broken_input_writes_nothing() {
     let run = |more: &[&str]| {
         let out = out.path().join("results");
         let [data, out] = [folder.path(), &out].map(|path| path.to_str().unwrap());
-        let arguments = [&["gtca-lab", "--data", data, "--out", out][..], more].concat();
+        let arguments = [&["gtca-lab", "run", "--data", data, "--out", out][..], more].concat();
         cli::run(&Arguments::parse_from(arguments)).unwrap_err().to_string()
     };
     let message = run(&[]);

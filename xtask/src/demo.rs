@@ -5,7 +5,7 @@ use crate::process::{self, Failure};
 
 /// What runs, best first: the first entry whose file exists. Until the lab stands, its newest forerunner runs.
 const CANDIDATES: [(&str, Target); 4] = [
-    ("lab/src/cli.rs", Target::Lab),
+    ("lab/src/cli/mod.rs", Target::Lab),
     ("examples/sensitivity_table.rs", Target::Example("sensitivity_table")),
     ("examples/train_adapter.rs", Target::Example("train_adapter")),
     ("examples/encode_places.rs", Target::Example("encode_places")),
@@ -24,7 +24,7 @@ enum Target {
 pub(crate) struct Options {
     #[command(flatten)]
     driver: driver::Options,
-    /// Passed on to the lab, for example `--data DIR --task NAME`; see `cargo xtask demo -- --help`
+    /// Passed on to `gtca-lab run`, for example `--data DIR --task NAME`; see `cargo xtask demo -- --help`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
 }
@@ -52,8 +52,9 @@ fn cargo_args(target: Target, args: &[String]) -> Vec<String> {
         }
         Target::Example(name) => (&["-p", "gtca", "--all-features", "--example", name], false),
     };
+    let command: &[&str] = if target == Target::Lab { &["run"] } else { &[] };
     let tail: &[&str] = if default_out { &["--out", DEFAULT_OUT] } else { &[] };
-    let words = ["run", "--release"].iter().chain(head).chain(&["--"]).chain(tail);
+    let words = ["run", "--release"].iter().chain(head).chain(&["--"]).chain(command).chain(tail);
     words.map(|word| (*word).to_owned()).chain(args.iter().cloned()).collect()
 }
 
@@ -71,8 +72,8 @@ mod tests {
     #[test]
     fn the_lab_gets_a_default_folder_unless_one_is_named() {
         let default = cargo_args(Target::Lab, &["--seeds".into(), "1".into()]);
-        assert_eq!(default.join(" "), "run --release -p gtca-lab -- --out out/demo --seeds 1");
+        assert_eq!(default.join(" "), "run --release -p gtca-lab -- run --out out/demo --seeds 1");
         let named = cargo_args(Target::Lab, &["--out=elsewhere".into()]);
-        assert_eq!(named.join(" "), "run --release -p gtca-lab -- --out=elsewhere");
+        assert_eq!(named.join(" "), "run --release -p gtca-lab -- run --out=elsewhere");
     }
 }

@@ -75,7 +75,7 @@ fn without_default_features(suite: &mut Suite) -> Result<(), Failure> {
 /// The examples and the lab, built by one command with the features of the tests, then run one by one.
 fn programs(suite: &mut Suite) -> Result<(), Failure> {
     let root = process::workspace_root();
-    let lab = root.join("lab/src/cli.rs").exists();
+    let lab = root.join("lab/src/cli/mod.rs").exists();
     let examples = examples_in(&root.join("examples"));
     suite.step("build the examples and the lab", &mut process::build_programs())?;
     let programs = process::dev_programs()?;
@@ -93,8 +93,8 @@ fn programs(suite: &mut Suite) -> Result<(), Failure> {
         std::fs::remove_dir_all(&out)
             .map_err(|e| Failure::new(format!("cannot empty {}: {e}", out.display())))?;
     }
-    suite
-        .step("lab, quick", process::command(programs.join("gtca-lab")).arg("--quick").arg("--out").arg(&out))
+    let mut lab = process::command(programs.join("gtca-lab"));
+    suite.step("lab, quick", lab.args(["run", "--quick", "--out"]).arg(&out))
 }
 
 /// The names of the examples: `NAME.rs`, or a folder with a `main.rs`.

@@ -193,7 +193,7 @@ fn when(table: &Table, row: usize, columns: &Columns) -> Result<When, Error> {
 }
 
 /// The date of `YYYY-MM-DD`, with or without a time behind it.
-fn parse_date(text: &str) -> Option<(i32, u32, u32)> {
+pub(crate) fn parse_date(text: &str) -> Option<(i32, u32, u32)> {
     let date = text.split(['T', ' ']).next()?;
     let (sign, digits) = date.strip_prefix('-').map_or((1, date), |rest| (-1, rest));
     let mut parts = digits.split('-');

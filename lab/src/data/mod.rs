@@ -15,7 +15,9 @@ mod table;
 
 use std::collections::BTreeMap;
 
+pub(crate) use calendar::month_and_day;
 pub use evidence::{Evidence, Standardiser};
+pub(crate) use folder::parse_date;
 pub use folder::{LoadOptions, load};
 pub use grid::ClimateGrid;
 

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::Error;
 
-/// Puts `text` at `path` in one step: a reader sees the old file or the new one.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
+/// Puts `content` at `path` in one step: a reader sees the old file or the new one.
+pub(crate) fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), Error> {
     let temporary = path.with_extension(format!("tmp{}", std::process::id()));
-    let written = write_and_rename(&temporary, path, text);
+    let written = write_and_rename(&temporary, path, content.as_ref());
     if written.is_err() {
         // The first error is the one to tell; a leftover temporary file does no harm.
         std::fs::remove_file(&temporary).ok();
@@ -19,9 +19,9 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     written
 }
 
-fn write_and_rename(temporary: &Path, path: &Path, text: &str) -> Result<(), Error> {
+fn write_and_rename(temporary: &Path, path: &Path, content: &[u8]) -> Result<(), Error> {
     let mut file = File::create(temporary).map_err(Error::io(temporary))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(Error::io(temporary))?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(Error::io(temporary))?;
     drop(file);
     std::fs::rename(temporary, path).map_err(Error::io(path))
 }

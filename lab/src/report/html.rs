@@ -20,12 +20,17 @@ pub(super) fn page(results: &Results, path: &Path) -> Result<String, Error> {
     }
     body += &list("Skipped", &results.skipped);
     body += &list("Notes", &results.notes);
-    let title = escape(&format!("{} / {}", results.dataset, results.task));
-    Ok(format!(
+    Ok(document(&format!("{} / {}", results.dataset, results.task), &body))
+}
+
+/// A page that needs nothing else.
+pub(super) fn document(title: &str, body: &str) -> String {
+    let title = escape(title);
+    format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
-    ))
+    )
 }
 
 fn head(results: &Results) -> String {
@@ -93,15 +98,27 @@ fn section(group: &Group<'_>) -> Result<String, String> {
     let reliability = plots::reliability(group).map_err(fail)?;
     let mu = plots::mu(group).map_err(fail)?;
     Ok(format!(
-        "<h2>Protocol: {protocol}</h2>\n{splits}<div class=\"plots three\">\n{small}</div>\n\
+        "<h2>Protocol: {protocol}</h2>\n{link}{splits}<div class=\"plots three\">\n{small}</div>\n\
          <div class=\"plots\">\n{mu}{reliability}</div>\n{sensitivity}",
         protocol = escape(group.protocol),
+        link = link(group),
         splits = split_table(group),
         small = small.concat(),
         mu = figure(mu, "Scores against the metadata weight", MU),
         reliability = figure(reliability, "Reliability", RELIABILITY),
         sensitivity = sensitivity_table(group),
     ))
+}
+
+/// To the page with intervals, map, groups and diagnosis, which is written where perturbations were measured.
+fn link(group: &Group<'_>) -> String {
+    match group.perturbations().is_empty() {
+        true => String::new(),
+        false => format!(
+            "<p><a href=\"{}\">Sensitivity in depth: diagnosis, groups, map, worst cases</a></p>\n",
+            super::sensitivity::file_name(group.protocol)
+        ),
+    }
 }
 
 const RANGE: &str = "Lines are means over the splits, bands reach from the lowest to the highest split.";
@@ -111,7 +128,7 @@ const RELIABILITY: &str = "Points on the dashed diagonal are calibrated; points 
 Pale bars: the share of samples at that confidence. All splits together.";
 
 /// A plot with its legend and caption, or a line that says that there is nothing to show.
-fn figure(figure: Option<Figure>, title: &str, caption: &str) -> String {
+pub(super) fn figure(figure: Option<Figure>, title: &str, caption: &str) -> String {
     let Some(Figure { svg, models, width }) = figure else {
         return format!("<figure><h3>{title}</h3><figcaption>Not measured here.</figcaption></figure>\n");
     };
@@ -199,7 +216,7 @@ fn list(title: &str, lines: &[String]) -> String {
     format!("<h2>{title}</h2>\n<ul>\n{items}</ul>\n")
 }
 
-fn cell(class: &str, text: &str) -> String {
+pub(super) fn cell(class: &str, text: &str) -> String {
     match class {
         "" => format!("<td>{}</td>", escape(text)),
         _ => format!("<td class=\"{class}\">{}</td>", escape(text)),
@@ -207,7 +224,7 @@ fn cell(class: &str, text: &str) -> String {
 }
 
 /// A cell with a model's marker and name.
-fn named(model: &str) -> String {
+pub(super) fn named(model: &str) -> String {
     format!("<td class=\"word\">{}{}</td>", sign(model), escape(model))
 }
 
@@ -225,7 +242,7 @@ fn spread(spread: Option<Spread>, show: fn(f64) -> String) -> String {
     }
 }
 
-fn number(value: f64, show: impl Fn(f64) -> String) -> String {
+pub(super) fn number(value: f64, show: impl Fn(f64) -> String) -> String {
     if value.is_finite() { show(value) } else { "–".to_owned() }
 }
 
@@ -234,7 +251,7 @@ fn fixed(value: f64) -> String {
 }
 
 /// Small numbers keep their size; below one unit of the exact sums (2⁻²⁶) there is nothing to tell.
-fn divergence(value: f64) -> String {
+pub(super) fn divergence(value: f64) -> String {
     match value {
         v if v < 1.0 / f64::from(1 << 26) => "< 1.5e-8".to_owned(),
         v if v < 1e-3 => format!("{v:.1e}"),
@@ -242,10 +259,10 @@ fn divergence(value: f64) -> String {
     }
 }
 
-fn minus(text: &str) -> String {
+pub(super) fn minus(text: &str) -> String {
     text.replace('-', "−")
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

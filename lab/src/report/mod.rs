@@ -2,11 +2,12 @@
 //!
 //! Everything is a function of [`Results`] alone, without dates or durations; so a repeated run writes the same bytes.
 
-mod atomic;
+pub(crate) mod atomic;
 mod html;
 mod long_table;
 mod plots;
 mod results;
+pub mod sensitivity;
 pub mod splits;
 mod summary;
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub struct SplitResult {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelResult {
     /// `no metadata`, `LoRA`, `concat`, `GTCA`; in the synthetic world also `Bayes p(y|x)`, `Bayes p(y|x,m)` and
-    /// `Bayes biased`.
+    /// `Bayes of the sample`.
     pub model: String,
     /// Scores under the recorded metadata.
     pub scores: Scores,

@@ -5,8 +5,7 @@ use crate::data::{Dataset, Task};
 use crate::train::{Part, Perturbed};
 use gtca::gpu::{Dtype, Gpu, View};
 use gtca::perturb::{
-    Args, Bearing, ClimateGrid, DONOR_WORDS, Distance, Donor, Perturb, PerturbDesc, Perturbation,
-    donor_groups, donor_words,
+    Args, Bearing, ClimateGrid, DONOR_WORDS, Distance, Donor, Perturb, PerturbDesc, Perturbation, donor_words,
 };
 use gtca::records::{Fields, RECORD_WORDS, Records};
 
@@ -40,8 +39,8 @@ pub struct WrongMetadata {
     pub device: Perturbed,
     /// On the host.
     pub host: Records,
-    /// A group a row: 0, or none (`u32::MAX`) where the data have no such wrong place for the row.
-    pub groups: Vec<u32>,
+    /// Whether the row is perturbed: not where the data have no such wrong place for it.
+    pub is_there: Vec<bool>,
 }
 
 impl Perturbations {
@@ -86,6 +85,11 @@ impl Perturbations {
         self.wrong.push(Wrong { name, perturbation, donors });
     }
 
+    /// Their names.
+    pub fn names(&self) -> Vec<String> {
+        self.wrong.iter().map(|wrong| wrong.name.clone()).collect()
+    }
+
     /// The climate grid for the kernels.
     pub fn grid(&self) -> Option<&ClimateGrid> {
         self.grid.as_ref()
@@ -100,12 +104,13 @@ impl Perturbations {
         let mut all = Vec::new();
         for (k, wrong) in self.wrong.iter().enumerate() {
             let device = Perturbed::new(gpu, part.len);
-            let (donors, groups) = match &wrong.donors {
+            let (donors, is_there) = match &wrong.donors {
                 Some(donors) => {
                     let donors: Vec<Option<Donor>> = rows.iter().map(|&row| donors[row]).collect();
-                    (Some(gpu.upload("donors", &donor_words(&donors)?)), donor_groups(&donors, 0))
+                    let is_there = donors.iter().map(Option::is_some).collect();
+                    (Some(gpu.upload("donors", &donor_words(&donors)?)), is_there)
                 }
-                None => (None, vec![0; rows.len()]),
+                None => (None, vec![true; rows.len()]),
             };
             let moves = matches!(wrong.perturbation, Perturbation::Displace { .. });
             let grid =
@@ -128,7 +133,7 @@ impl Perturbations {
             Perturb::new(&desc)?.record(&mut gpu.recorder(&mut encoder), &args)?;
             gpu.submit(encoder)?;
             let host = Records::from_words(gpu.read_u32_blocking(&device.records())?)?;
-            all.push(WrongMetadata { name: wrong.name.clone(), device, host, groups });
+            all.push(WrongMetadata { name: wrong.name.clone(), device, host, is_there });
         }
         Ok(all)
     }

@@ -22,12 +22,12 @@ const FRAME: RGBColor = RGBColor(140, 140, 140);
 const TEXT_SIZE: f64 = 28.0;
 
 /// An SVG in the making.
-pub(super) struct Canvas<'a> {
+pub(in super::super) struct Canvas<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
 /// Draws on a canvas of `size` and returns the SVG element, named `label` for screen readers.
-pub(super) fn draw(
+pub(in super::super) fn draw(
     size: (u32, u32),
     label: &str,
     paint: impl FnOnce(&Canvas<'_>) -> Result<(), DrawError>,
@@ -42,24 +42,24 @@ pub(super) fn draw(
 }
 
 /// One axis: its name, its range, and its ticks with their labels.
-pub(super) struct Axis {
-    pub(super) label: &'static str,
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) ticks: Vec<(f64, String)>,
+pub(in super::super) struct Axis {
+    pub(in super::super) label: &'static str,
+    pub(in super::super) from: f64,
+    pub(in super::super) to: f64,
+    pub(in super::super) ticks: Vec<(f64, String)>,
 }
 
 /// Where a panel lies on the canvas, in pixels.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) left: i32,
-    pub(super) top: i32,
-    pub(super) width: i32,
-    pub(super) height: i32,
+pub(in super::super) struct Place {
+    pub(in super::super) left: i32,
+    pub(in super::super) top: i32,
+    pub(in super::super) width: i32,
+    pub(in super::super) height: i32,
 }
 
 /// Axes with data coordinates.
-pub(super) struct Panel<'a, 'b> {
+pub(in super::super) struct Panel<'a, 'b> {
     canvas: &'a Canvas<'b>,
     place: Place,
     x: Axis,
@@ -67,7 +67,7 @@ pub(super) struct Panel<'a, 'b> {
 }
 
 impl Canvas<'_> {
-    pub(super) fn text(
+    pub(in super::super) fn text(
         &self,
         text: &str,
         at: (i32, i32),
@@ -85,18 +85,25 @@ impl Canvas<'_> {
 
 impl<'a, 'b> Panel<'a, 'b> {
     /// Draws grid, ticks and names of the axes.
-    pub(super) fn new(canvas: &'a Canvas<'b>, place: Place, x: Axis, y: Axis) -> Result<Self, DrawError> {
+    pub(in super::super) fn new(
+        canvas: &'a Canvas<'b>,
+        place: Place,
+        x: Axis,
+        y: Axis,
+    ) -> Result<Self, DrawError> {
         let panel = Self { canvas, place, x, y };
         let Place { left, top, width, height } = place;
+        let typeset =
+            |label: &str| label.strip_prefix('-').map_or(label.to_owned(), |rest| format!("−{rest}"));
         for (value, label) in &panel.y.ticks {
             let y = panel.at((panel.x.from, *value)).1;
             canvas.line(vec![(left, y), (left + width, y)], GRID.to_rgba(), 2)?;
-            canvas.text(label, (left - 12, y), (HPos::Right, VPos::Center), &INK)?;
+            canvas.text(&typeset(label), (left - 12, y), (HPos::Right, VPos::Center), &INK)?;
         }
         for (value, label) in &panel.x.ticks {
             let x = panel.at((*value, panel.y.from)).0;
             canvas.line(vec![(x, top + height), (x, top + height + 8)], FRAME.to_rgba(), 2)?;
-            canvas.text(label, (x, top + height + 16), (HPos::Center, VPos::Top), &INK)?;
+            canvas.text(&typeset(label), (x, top + height + 16), (HPos::Center, VPos::Top), &INK)?;
         }
         canvas.line(vec![(left, top + height), (left + width, top + height)], FRAME.to_rgba(), 2)?;
         canvas.text(panel.y.label, (left, top - 20), (HPos::Left, VPos::Bottom), &INK)?;
@@ -120,12 +127,17 @@ impl<'a, 'b> Panel<'a, 'b> {
         points.iter().map(|&p| self.at(p)).collect()
     }
 
-    pub(super) fn line(&self, points: &[(f64, f64)], color: RGBColor) -> Result<(), DrawError> {
+    pub(in super::super) fn line(&self, points: &[(f64, f64)], color: RGBColor) -> Result<(), DrawError> {
         self.canvas.line(self.pixels(points), color.to_rgba(), 4)
     }
 
     /// A straight dashed line.
-    pub(super) fn dashed(&self, from: (f64, f64), to: (f64, f64), color: RGBColor) -> Result<(), DrawError> {
+    pub(in super::super) fn dashed(
+        &self,
+        from: (f64, f64),
+        to: (f64, f64),
+        color: RGBColor,
+    ) -> Result<(), DrawError> {
         let (a, b) = (self.at(from), self.at(to));
         let length = f64::from(b.0 - a.0).hypot(f64::from(b.1 - a.1));
         let dashes = ((length / 18.0).floor() as i32).max(1);
@@ -139,7 +151,11 @@ impl<'a, 'b> Panel<'a, 'b> {
     }
 
     /// The area between two courses, given as (x, low, high).
-    pub(super) fn band(&self, course: &[(f64, f64, f64)], color: RGBColor) -> Result<(), DrawError> {
+    pub(in super::super) fn band(
+        &self,
+        course: &[(f64, f64, f64)],
+        color: RGBColor,
+    ) -> Result<(), DrawError> {
         let low = course.iter().map(|&(x, low, _)| (x, low));
         let high = course.iter().rev().map(|&(x, _, high)| (x, high));
         let outline: Vec<(f64, f64)> = low.chain(high).collect();
@@ -147,12 +163,17 @@ impl<'a, 'b> Panel<'a, 'b> {
     }
 
     /// A vertical bar from the axis to `to.1`, `width` wide in units of x.
-    pub(super) fn bar(&self, to: (f64, f64), width: f64, color: RGBAColor) -> Result<(), DrawError> {
+    pub(in super::super) fn bar(
+        &self,
+        to: (f64, f64),
+        width: f64,
+        color: RGBAColor,
+    ) -> Result<(), DrawError> {
         let corners = [self.at((to.0 - width / 2.0, to.1)), self.at((to.0 + width / 2.0, self.y.from))];
         self.canvas.area.draw(&Rectangle::new(corners, color.filled()))
     }
 
-    pub(super) fn marker(
+    pub(in super::super) fn marker(
         &self,
         at: (f64, f64),
         size: i32,
@@ -169,8 +190,47 @@ impl<'a, 'b> Panel<'a, 'b> {
         self.canvas.area.draw(&Polygon::new(outline, color))
     }
 
+    /// A bar from the left to `to.0`, `width` high in units of y.
+    pub(in super::super) fn lying_bar(
+        &self,
+        to: (f64, f64),
+        width: f64,
+        color: RGBAColor,
+    ) -> Result<(), DrawError> {
+        let corners = [self.at((self.x.from, to.1 + width / 2.0)), self.at((to.0, to.1 - width / 2.0))];
+        self.canvas.area.draw(&Rectangle::new(corners, color.filled()))
+    }
+
+    pub(in super::super) fn dot(&self, at: (f64, f64), size: i32, color: RGBAColor) -> Result<(), DrawError> {
+        self.canvas.area.draw(&Circle::new(self.at(at), size, color.filled()))
+    }
+
+    /// Lines up from the ticks of x.
+    pub(in super::super) fn meridians(&self, color: RGBColor) -> Result<(), DrawError> {
+        let line = |x: f64| vec![self.at((x, self.y.from)), self.at((x, self.y.to))];
+        self.x.ticks.iter().try_for_each(|(x, _)| self.canvas.line(line(*x), color.to_rgba(), 2))
+    }
+
+    /// A coloured circle with a text over the panel's upper edge.
+    pub(in super::super) fn swatch(
+        &self,
+        at: (f64, f64),
+        text: &str,
+        color: RGBColor,
+    ) -> Result<(), DrawError> {
+        let (x, y) = self.at(at);
+        self.canvas.area.draw(&Circle::new((x, y - 44), 11, color.filled()))?;
+        self.canvas.text(text, (x + 22, y - 44), (HPos::Left, VPos::Center), &INK)
+    }
+
+    /// A name over the panel, in the middle.
+    pub(in super::super) fn heading(&self, text: &str, color: RGBColor) -> Result<(), DrawError> {
+        let at = (self.place.left + self.place.width / 2, self.place.top - 50);
+        self.canvas.text(text, at, (HPos::Center, VPos::Bottom), &color)
+    }
+
     /// A name over the panel, to the right.
-    pub(super) fn title(&self, text: &str, color: RGBColor) -> Result<(), DrawError> {
+    pub(in super::super) fn title(&self, text: &str, color: RGBColor) -> Result<(), DrawError> {
         let at = (self.place.left + self.place.width, self.place.top - 20);
         self.canvas.text(text, at, (HPos::Right, VPos::Bottom), &color)
     }
@@ -178,7 +238,7 @@ impl<'a, 'b> Panel<'a, 'b> {
 
 /// About `count` round ticks that cover `from..=to`, with the decimals they need; the first and the last enclose the
 /// range. `scale` multiplies the labels (100 for per cent).
-pub(super) fn ticks(from: f64, to: f64, count: f64, scale: f64) -> Vec<(f64, String)> {
+pub(in super::super) fn ticks(from: f64, to: f64, count: f64, scale: f64) -> Vec<(f64, String)> {
     let rough = (to - from) / count;
     let power = 10_f64.powf(rough.log10().floor());
     let step =
@@ -189,7 +249,7 @@ pub(super) fn ticks(from: f64, to: f64, count: f64, scale: f64) -> Vec<(f64, Str
 }
 
 /// An axis that ends on ticks.
-pub(super) fn rounded(label: &'static str, from: f64, to: f64, scale: f64) -> Axis {
+pub(in super::super) fn rounded(label: &'static str, from: f64, to: f64, scale: f64) -> Axis {
     let ticks = ticks(from, to, 4.0, scale);
     let (from, to) = (ticks.first().map_or(from, |t| t.0), ticks.last().map_or(to, |t| t.0));
     Axis { label, from, to, ticks }

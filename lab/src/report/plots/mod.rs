@@ -1,12 +1,12 @@
 //! Plots as inline SVG.
 
-mod canvas;
+pub(super) mod canvas;
 mod figures;
 mod palette;
 
 pub(super) use canvas::DrawError;
 pub(super) use figures::{bars, distance, months, mu, reliability};
-pub(super) use palette::{glyph, hex};
+pub(super) use palette::{glyph, hex, look};
 
 /// A finished plot.
 pub(super) struct Figure {

@@ -1,13 +1,22 @@
-//! The command line.
+//! `gtca-lab run`.
+
+use std::path::{Path, PathBuf};
+
+use gtca::gpu::{Gpu, OpenOptions};
 
 use crate::data::{self, ClimateGrid, LoadOptions};
 use crate::run::{Run, kernel_grid};
+use crate::shards::text;
+use crate::sweep::latitude_band;
 use crate::synthetic::{SyntheticOptions, World};
 use crate::train::Config;
 use crate::{Error, report};
-use clap::Parser;
-use gtca::gpu::{Gpu, OpenOptions};
-use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  gtca-lab run                                  the synthetic world, a few minutes
+  gtca-lab run --quick                          seconds; shows that everything works
+  gtca-lab run --data DIR --task NAME --out DIR --group-by class --group-by koppen";
 
 /// Trains a backbone without metadata and three adapters on it (plain LoRA, concatenated metadata, the Geo-Time
 /// Conditional Adapter), evaluates them on held-out samples, sites, regions, blocks and years, measures what wrong
@@ -17,16 +26,16 @@ use std::path::PathBuf;
 /// from a shortcut. With --data it reads a folder: dataset.json, samples.csv, data.safetensors, and where they exist
 /// splits.csv and conflict.csv. Finished splits are kept under --out and not run again. Equal arguments give equal
 /// files, bit for bit, on one device.
-#[derive(Debug, Parser)]
-#[command(name = "gtca-lab", version)]
-pub struct Arguments {
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Options {
     /// Folder of a data set; without it the synthetic world is used.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Task of the data set; the first one if not given.
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
-    /// Where report.html, results.csv, results.json and the finished splits go.
+    /// Where report.html, sensitivity.html, results.csv, results.json, the finished splits and the sweeps go.
     #[arg(long, value_name = "DIR", default_value = "out/lab")]
     pub out: PathBuf,
     /// Model seeds a split; 1 for real data, where the splits are the repetitions, 3 for the synthetic world.
@@ -45,17 +54,19 @@ pub struct Arguments {
     /// the seeds.
     #[arg(long, value_name = "N")]
     pub splits: Option<usize>,
+    /// Groups of the sensitivity tables: class, latitude-band, or a column of samples.csv; may be given several times.
+    #[arg(long, value_name = "COLUMN")]
+    pub group_by: Vec<String>,
+    /// What the bootstrap of the shortcut diagnosis resamples: sample, or block (tiles of two degrees).
+    #[arg(long, value_name = "UNIT", default_value = "block")]
+    pub resample: String,
     /// A few steps on few splits: shows that everything runs; the numbers mean nothing.
     #[arg(long)]
     pub quick: bool,
 }
 
-/// Runs the lab and prints its table.
-///
-/// # Errors
-/// Broken input, no adapter, a folder that cannot be written; nothing is written for broken input.
 #[expect(clippy::print_stdout, reason = "the table is what the program says")]
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Options) -> Result<(), Error> {
     let seeds = arguments.seeds.unwrap_or(if arguments.data.is_some() || arguments.quick { 1 } else { 3 });
     if seeds == 0 {
         return Err(Error::argument("--seeds", "there must be at least 1"));
@@ -79,6 +90,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         (None, Some(world)) => Some(kernel_grid(world.grid(), &[])?),
         (None, None) => None,
     };
+    let mut group_by = options_or_default(&arguments.group_by);
+    let group_by = group_by
+        .drain(..)
+        .map(|by| groups(&data, arguments.data.as_deref(), by))
+        .collect::<Result<_, _>>()?;
+    if !matches!(arguments.resample.as_str(), "sample" | "block") {
+        return Err(Error::argument("--resample", "sample or block"));
+    }
     let run = Run {
         task: data.task(arguments.task.as_deref())?,
         data: &data,
@@ -86,6 +105,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         grid,
         seed: arguments.seed,
         seeds,
+        group_by,
+        resample: arguments.resample.clone(),
         most_splits: arguments.splits.unwrap_or(if arguments.quick || world.is_some() {
             1
         } else {
@@ -100,4 +121,30 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     println!("{}", report::table(&results));
     println!("report: {}", arguments.out.join("report.html").display());
     Ok(())
+}
+
+fn options_or_default(group_by: &[String]) -> Vec<String> {
+    match group_by.is_empty() {
+        true => ["class", "climate-zone", "latitude-band"].map(str::to_owned).to_vec(),
+        false => group_by.to_vec(),
+    }
+}
+
+/// The group of every sample; classes belong to the task and stay empty here.
+fn groups(data: &data::Dataset, folder: Option<&Path>, by: String) -> Result<(String, Vec<String>), Error> {
+    let of = |name: fn(&data::Sample) -> String| data.samples.iter().map(name).collect();
+    let names = match (by.as_str(), folder) {
+        ("class", _) => Vec::new(),
+        ("climate-zone", _) => {
+            of(|sample| sample.climate_zone.map_or(String::new(), |zone| zone.to_string()))
+        }
+        ("latitude-band", _) => of(|sample| latitude_band(sample.place.lat_deg)),
+        (column, Some(folder)) => text::rows(&folder.join("samples.csv"), &[column.to_owned()])?
+            .map(|row| row.map(|cells| cells.concat()))
+            .collect::<Result<_, _>>()?,
+        (column, None) => {
+            return Err(Error::argument("--group-by", format!("the synthetic world has no column {column}")));
+        }
+    };
+    Ok((by, names))
 }
