@@ -10,14 +10,19 @@
 //! the embedder's loss, then [`GtcaAdapter::backward_layer`] at each layer and
 //! [`GtcaAdapter::backward_condition`]. What the backward needs is kept in a [`Tape`]; one adapter may have many.
 //!
+//! Beside it [`LastLayer`], whoever trained it: an adapter in the last layer, its activation, pooling and head, measured under many wrong
+//! metadata in one sweep.
+//!
 //! Formulas live in the rooms [`encode`], [`linear`], [`gate`] and
 //! [`lora`]. Tests: `tests/gpu/adapter.rs`.
 
 #[cfg(feature = "safetensors")]
 mod file;
+mod last_layer;
 mod parameters;
 mod tape;
 
+pub use last_layer::{LastLayer, LastLayerDesc, Path, Sweep};
 pub use parameters::Parameter;
 pub use tape::Tape;
 

@@ -182,7 +182,7 @@ impl Recorder<'_> {
 
     /// Only scratch is counted: no command is recorded.
     fn is_counting(&self) -> bool {
-        matches!(self.source, Source::Counted(_))
+        matches!(self.source, Source::Counted)
     }
 
     fn check_dispatch(&self, dispatch: &Dispatch<'_>) -> Result<(), Error> {

@@ -14,8 +14,8 @@ pub(super) enum Source {
     Own,
     /// The embedder's range: buffer, first byte, bytes.
     Lent(wgpu::Buffer, u64, u64),
-    /// Nothing is recorded, only counted; the buffer stands for all memory.
-    Counted(wgpu::Buffer),
+    /// Nothing is recorded, only counted. Every request has a buffer that is never written, so that ops may check views of it.
+    Counted,
 }
 
 /// Bump allocation that starts again where no range is in use: ops run in order, so each may use the same bytes.
@@ -91,7 +91,7 @@ impl Gpu {
     ) -> Result<u64, Error> {
         let mut unused = self.encoder();
         let mut recorder = self.recorder(&mut unused);
-        recorder.source = Source::Counted(self.zeros("gtca counted scratch", 4));
+        recorder.source = Source::Counted;
         record(&mut recorder)?;
         Ok(locked(&recorder.bump, |bump| bump.peak))
     }
@@ -136,8 +136,7 @@ impl Recorder<'_> {
         let at = locked(&self.bump, |bump| bump.next);
         let end = at + bytes.max(4).next_multiple_of(4);
         let (buffer, offset) = match &self.source {
-            Source::Own => (self.gpu().zeros("gtca scratch", bytes), 0),
-            Source::Counted(buffer) => (buffer.clone(), 0),
+            Source::Own | Source::Counted => (self.gpu().zeros("gtca scratch", bytes), 0),
             Source::Lent(_, _, size) if end > *size => {
                 let rule = format!("this op needs {end} at this point");
                 let value = format!("{size} bytes");

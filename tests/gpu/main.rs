@@ -16,6 +16,8 @@ mod metrics;
 mod optim;
 mod perturb;
 mod prototypes;
+mod readout;
+mod reinject;
 mod scratch;
 mod sensitivity;
 mod support;
