@@ -36,7 +36,7 @@ async fn sweep(gpu: &Gpu) -> Result<(), Error> {
     let lengths = [(3, SAMPLES * WIDTH), (4, SAMPLES * CLASSES), (5, CLASSES * WIDTH)];
     let [x, base, head] = lengths.map(|(n, len)| gpu.upload("values", &uniform(n, len)));
     // An adapter as training would leave it; here every parameter is drawn.
-    let layers = vec![LayerDesc { inputs: WIDTH, outputs: WIDTH, rank: RANK }];
+    let layers = vec![LayerDesc { inputs: WIDTH, outputs: WIDTH, rank: RANK, alpha: None }];
     let desc = AdapterDesc { layers, hidden: 32, alpha: 8.0, ..Default::default() };
     let adapter = GtcaAdapter::new(gpu, encode::Plan::gtca(&encode::IdTables::default())?, &desc, 42)?;
     adapter.set_values(&uniform(6, adapter.values().width()).iter().map(|v| 0.3 * v).collect::<Vec<_>>())?;

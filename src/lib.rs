@@ -21,6 +21,7 @@
 //! | cross-entropy; `mean w max(0, J − τ)` | [`loss`] | `shaders/loss/` | `tests/gpu/loss.rs` |
 //! | AdamW, ‖g‖ | [`optim`] | `shaders/optim/` | `tests/gpu/optim.rs` |
 //! | `Σ softmax(s q·P)_p P_p` of a region | [`prototypes`] | `shaders/prototypes/attend.wgsl` | `tests/gpu/prototypes.rs` |
+//! | `logits = mean_t act(y + λ s (h ⊙ g_k) Bᵀ) Wᵀ + b` | [`readout`] | `shaders/readout/` | `tests/gpu/readout.rs` |
 //! | moved, shifted, dropped, swapped metadata | [`perturb`] | `shaders/perturb/perturb.wgsl` | `tests/gpu/perturb.rs` |
 //! | accuracy, F1, NLL, Brier, ECE by group | [`metrics`] | `shaders/metrics/` | `tests/gpu/metrics.rs` |
 //! | flips, KL, JS, TV under wrong metadata | [`sensitivity`] | `shaders/sensitivity/` | `tests/gpu/sensitivity.rs` |
@@ -52,6 +53,7 @@ pub mod metrics;
 pub mod optim;
 pub mod perturb;
 pub mod prototypes;
+pub mod readout;
 pub mod records;
 pub mod sensitivity;
 

@@ -11,18 +11,22 @@
 //! [`GtcaAdapter::backward_condition`]. What the backward needs is kept in a [`Tape`]; one adapter may have many.
 //!
 //! Files: [`GtcaAdapter::save`], or PEFT's with feature `peft` (`adapter::peft`).
+//! Beside it [`LastLayer`], whoever trained it: an adapter in the last layer, its activation, pooling and head, measured under many wrong
+//! metadata in one sweep.
 //!
 //! Formulas live in the rooms [`encode`], [`linear`], [`gate`] and
 //! [`lora`]. Tests: `tests/gpu/adapter.rs`.
 
 #[cfg(feature = "safetensors")]
 mod file;
+mod last_layer;
 mod numerics;
 mod parameters;
 #[cfg(feature = "peft")]
 pub mod peft;
 mod tape;
 
+pub use last_layer::{LastLayer, LastLayerDesc, Path, Sweep};
 pub use numerics::Numerics;
 pub use parameters::Parameter;
 pub use tape::Tape;

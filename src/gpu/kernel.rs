@@ -41,6 +41,10 @@ pub struct Kernel {
 /// Flags that a shader condition may name; `NAME=value` also gives `$NAME` (and `#repeat`, of a number) a value.
 pub const FLAGS: &[&str] = &[
     "ACCUMULATE",
+    "ACT=gelu",
+    "ACT=gelu_tanh",
+    "ACT=relu",
+    "ACT=silu",
     "BACKWARD",
     "BANK",
     "BF16",
@@ -56,6 +60,8 @@ pub const FLAGS: &[&str] = &[
     "FOURS=1",
     "FOURS=2",
     "GATE",
+    "GATES=5",
+    "GATES=17",
     "GRADIENT",
     "HALF=bf16",
     "HALF=f16",

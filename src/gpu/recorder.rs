@@ -142,7 +142,7 @@ impl Recorder<'_> {
         }
         self.gpu.check_alive()?;
         self.check_dispatch(dispatch)?;
-        if let Source::Counted(_) = self.source {
+        if let Source::Counted = self.source {
             return Ok(());
         }
         let pipeline = self.gpu.pipeline(dispatch.kernel, dispatch.flags, shares_written_buffer(dispatch))?;
@@ -193,7 +193,7 @@ impl Recorder<'_> {
 
     /// Only scratch is counted, or kernels compiled: no command is recorded.
     fn is_unused(&self) -> bool {
-        matches!(self.source, Source::Counted(_) | Source::Compiled(_))
+        matches!(self.source, Source::Counted | Source::Compiled(_))
     }
 
     fn check_dispatch(&self, dispatch: &Dispatch<'_>) -> Result<(), Error> {

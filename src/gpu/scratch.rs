@@ -14,9 +14,9 @@ pub(super) enum Source {
     Own,
     /// The embedder's range: buffer, first byte, bytes.
     Lent(wgpu::Buffer, u64, u64),
-    /// Nothing is recorded, only counted; the buffer stands for all memory.
-    Counted(wgpu::Buffer),
-    /// Nothing is recorded, kernels are compiled; a lent range's buffer, else every request gets a small one.
+    /// Nothing is recorded, only counted. Every request has a buffer that is never written, so that ops may check views of it.
+    Counted,
+    /// Nothing is recorded, kernels are compiled; a lent range's buffer stands for all memory, else as `Counted`.
     Compiled(Option<wgpu::Buffer>),
 }
 
@@ -93,7 +93,7 @@ impl Gpu {
     ) -> Result<u64, Error> {
         let mut unused = self.encoder();
         let mut recorder = self.recorder(&mut unused);
-        recorder.source = Source::Counted(self.zeros("gtca counted scratch", 4));
+        recorder.source = Source::Counted;
         record(&mut recorder)?;
         Ok(locked(&recorder.bump, |bump| bump.peak))
     }
@@ -155,7 +155,7 @@ impl Recorder<'_> {
 
     fn lend(&mut self, range: Option<(wgpu::Buffer, u64, u64)>) {
         match (&mut self.source, range) {
-            (Source::Counted(_), _) => {}
+            (Source::Counted, _) => {}
             (Source::Compiled(lent), range) => *lent = range.map(|(buffer, ..)| buffer),
             (source, Some((buffer, start, bytes))) => *source = Source::Lent(buffer, start, bytes),
             (source, None) => *source = Source::Own,
@@ -172,9 +172,10 @@ impl Recorder<'_> {
         let at = locked(&self.bump, |bump| bump.next);
         let end = at + bytes.max(4).next_multiple_of(4);
         let (buffer, offset) = match &self.source {
-            Source::Own => (self.gpu().zeros("gtca scratch", bytes), 0),
-            Source::Counted(buffer) | Source::Compiled(Some(buffer)) => (buffer.clone(), 0),
-            Source::Compiled(None) => (self.gpu().zeros("gtca scratch of nothing", 4), 0),
+            Source::Own | Source::Counted | Source::Compiled(None) => {
+                (self.gpu().zeros("gtca scratch", bytes), 0)
+            }
+            Source::Compiled(Some(buffer)) => (buffer.clone(), 0),
             Source::Lent(_, _, size) if end > *size => {
                 let rule = format!("this op needs {end} at this point");
                 let value = format!("{size} bytes");

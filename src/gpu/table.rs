@@ -16,6 +16,7 @@ pub fn kernels() -> Vec<&'static Kernel> {
         crate::optim::KERNELS,
         crate::perturb::KERNELS,
         crate::prototypes::KERNELS,
+        crate::readout::KERNELS,
         crate::sensitivity::KERNELS,
     ]
     .concat()
@@ -78,6 +79,9 @@ const IMPORTS: &[(&str, &str)] = files![
     "perturb/grid",
     "perturb/shift",
     "prototypes/set",
+    "readout/activation",
+    "readout/injected",
+    "readout/pooled",
     "records/load",
     "records/valid",
 ];

@@ -114,6 +114,16 @@ static WIDEN_MANY: Kernel = Kernel {
     when: "matrices of many adapters stored in halves",
 };
 
+static COPY: Kernel = Kernel {
+    name: "lora/copy",
+    source: include_str!("../../shaders/lora/copy.wgsl"),
+    storage: &[Binding::Read, Binding::Write],
+    params_bytes: size_of::<CopyParams>(),
+    flags: &[&["|VEC4"]],
+    loop_bound: "0",
+    when: "y, before an injection that leaves it alone",
+};
+
 /// A kernel's form for many adapters.
 pub(super) const fn routed(
     plain: &'static Kernel,
@@ -130,7 +140,7 @@ pub(super) const ROUTED: &[Binding] =
     &[Binding::Read, Binding::Read, Binding::Write, Binding::Read, Binding::Read];
 
 pub(crate) fn kernels() -> Vec<&'static Kernel> {
-    let plain = [&GATED, &DGATE, &DGATE_TOKENS, &DLAMBDA, &WIDEN];
+    let plain = [&GATED, &DGATE, &DGATE_TOKENS, &DLAMBDA, &WIDEN, &COPY];
     let routed =
         [&ROUTED_GATED, &ROUTED_DGATE, &ROUTED_DGATE_TOKENS, &ROUTED_DLAMBDA, &SUM_PARTS, &WIDEN_MANY];
     [&plain[..], &routed, &family::KERNELS].concat()
@@ -241,6 +251,17 @@ struct WidenManyParams {
     out_start: u32,
     pad: u32,
     route: Route,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct CopyParams {
+    y: Rows,
+    out: Rows,
+    rows: u32,
+    words: u32,
+    halves: u32,
+    is_odd: u32,
 }
 
 /// What a dispatch over a run of rows draws.
@@ -380,6 +401,37 @@ pub(super) fn widen_many(
             iterations: 0,
         })?;
         first += numbers;
+    }
+    Ok(())
+}
+
+/// `out = y`, bit by bit; both have one type and one shape.
+pub(super) fn copy(recorder: &mut Recorder<'_>, y: &View<'_>, out: &View<'_>) -> Result<(), Error> {
+    let alignment = recorder.gpu().alignment();
+    let (width, is_half) = (y.width(), y.dtype.bytes() == 2);
+    let vectors = !is_half && take_vectors(&[y, out]);
+    for range in recorder.gpu().row_chunks(OP, &[*y, *out], 1)? {
+        let [y, out] = [y, out].map(|view| view.bind_rows(&range, alignment));
+        let rows = range.end - range.start;
+        let words = if is_half { width.div_ceil(2) } else { width };
+        let is_odd = is_half && !width.is_multiple_of(2);
+        let params = CopyParams {
+            y: y.rows,
+            out: out.rows,
+            rows,
+            words,
+            halves: is_half.into(),
+            is_odd: is_odd.into(),
+        };
+        recorder.dispatch(&Dispatch {
+            kernel: &COPY,
+            flags: &on(&[("VEC4", vectors)]),
+            params: bytemuck::bytes_of(&params),
+            knobs: &[],
+            storage: &[y, out],
+            groups: (u64::from(rows) * u64::from(words.div_ceil(4))).div_ceil(64),
+            iterations: 0,
+        })?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@
 //! | `h = x̃ Aᵀ`, `u = dy B` | `shaders/lora/down.wgsl` | [`twin::down`] |
 //! | `h ⊙ g`, `u ⊙ g` | `shaders/lora/gated.wgsl` | [`twin::Gated`] |
 //! | `y += λs ((h ⊙ g) Bᵀ + bias)`, `dx += λs (u ⊙ g) A ⊙ keep / (1 − p)` | `shaders/lora/up.wgsl` | [`twin::up`] |
+//! | `y_k = y + λs ((h ⊙ g_k) Bᵀ + bias)` | `shaders/lora/copy.wgsl`, then `gated.wgsl` and `up.wgsl` | [`twin::up`] |
 //! | `dA = λs Σ (u ⊙ g)ᵀ x̃`, `dBᵀ = λs Σ (h ⊙ g)ᵀ dy` | `shaders/lora/outer.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::outer`] |
 //! | `dg = λs Σ_T u ⊙ h` (scalar gate: also Σ over r) | `shaders/lora/dgate.wgsl`, then `reduce/sum_chunks.wgsl`; per token `shaders/lora/dgate_tokens.wgsl` | [`twin::dgate`] |
 //! | `dbias = λs Σ dy` | `shaders/reduce/column_sum.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dbias`] |
@@ -55,6 +56,7 @@
 mod bank;
 mod family;
 mod gpu;
+mod inject;
 mod maps;
 mod routing;
 mod step;
@@ -64,6 +66,7 @@ pub mod twin;
 pub use bank::{Bank, BankBackward, BankDesc, BankForward, Member, Place};
 pub use family::Family;
 pub(crate) use gpu::kernels;
+pub use inject::{Block, Deliver, Inject};
 pub use routing::{Routing, RowSample};
 pub use tuned::{Tuned, Workload};
 

@@ -116,6 +116,22 @@ impl<'a> Step<'a> {
         forward(recorder, &[(*self, *y)])
     }
 
+    /// The second half of a forward: the injection of an h that is there, whose rows are `x`'s.
+    pub(super) fn inject(
+        &self,
+        recorder: &mut Recorder<'_>,
+        h: &View<'_>,
+        y: &View<'_>,
+    ) -> Result<(), Error> {
+        if self.lambda.is_host_zero() {
+            return Ok(());
+        }
+        let (weights, room): ([Room; 3], Room) = Default::default();
+        let step = self.in_f32(recorder, &weights)?;
+        let h = step.gated(recorder, *h, &room)?;
+        step.up(recorder, Side::B, &h, y, Mode::Accumulate)
+    }
+
     pub(super) fn backward(&self, recorder: &mut Recorder<'_>, args: &Gradient<'_>) -> Result<(), Error> {
         let weights: [Room; 3] = Default::default();
         // Of the gradients, only dλ reads the bias itself.

@@ -20,6 +20,8 @@ mod optim;
 mod peft;
 mod perturb;
 mod prototypes;
+mod readout;
+mod reinject;
 mod scratch;
 mod sensitivity;
 mod support;

@@ -97,7 +97,7 @@ impl Factored {
         let of_adapter = |name| shape(&files.adapter, name).map_err(refuse("--adapter"));
         let ([rank, inputs], [outputs, _]) = (of_adapter("layers.0.a")?, of_adapter("layers.0.b")?);
         let [hidden, _] = of_adapter("gate.w1")?;
-        let layer = LayerDesc { inputs, outputs, rank };
+        let layer = LayerDesc { inputs, outputs, rank, alpha: None };
         let desc = AdapterDesc { layers: vec![layer], hidden, alpha: files.alpha, ..Default::default() };
         let tables = IdTables { climate_zone: files.climate_zones, ..Default::default() };
         let adapter = GtcaAdapter::new(gpu, Plan::gtca(&tables)?, &desc, 0)?;
