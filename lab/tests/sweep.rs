@@ -344,7 +344,7 @@ fn logits_from_embeddings_are_those_of_the_whole_forward() {
     let Ok(gpu) = Gpu::open_blocking(&OpenOptions::default()) else { return assert!(!has_adapter()) };
     let folder = Folder::new("factored");
     let path = |name: &str| folder.path().join(name);
-    let layers = vec![gtca::adapter::LayerDesc { inputs: 6, outputs: 5, rank: 2 }];
+    let layers = vec![gtca::adapter::LayerDesc { inputs: 6, outputs: 5, rank: 2, alpha: None }];
     let desc = gtca::adapter::AdapterDesc { layers, hidden: 7, alpha: 8.0, ..Default::default() };
     let plan = gtca::encode::Plan::gtca(&gtca::encode::IdTables::default()).unwrap();
     let adapter = gtca::adapter::GtcaAdapter::new(&gpu, plan, &desc, 1).unwrap();
