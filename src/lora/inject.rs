@@ -163,7 +163,7 @@ impl Lora {
         let [count, _, gate_width] = gates.shape;
         let LoraDesc { outputs, rank, .. } = self.desc;
         let columns = if gate_width == 1 { 1 } else { rank };
-        let all = count.checked_mul(samples).unwrap_or(u32::MAX);
+        let all = count.saturating_mul(samples);
         y.check_shape(OP, "y", float(&y, "y")?, [samples, tokens, outputs])?;
         h.check_shape(OP, "h", Dtype::F32, [samples, tokens, rank])?;
         gates.check_shape(OP, "gates", Dtype::F32, [count, samples, columns])?;

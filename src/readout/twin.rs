@@ -29,13 +29,13 @@ impl Activation {
             Self::Silu => x.max(-87.0) * sigmoid(x),
             Self::GeluTanh => {
                 let near = x.clamp(-12.0, 12.0);
-                x.max(-12.0) * sigmoid(1.595_769_1 * near * (0.044715 * near).mul_add(near, 1.0))
+                x.max(-12.0) * sigmoid(1.595_769 * near * (0.044715 * near).mul_add(near, 1.0))
             }
             Self::Gelu => {
                 let z = x.abs().min(13.0) * std::f32::consts::FRAC_1_SQRT_2;
                 let t = 1.0 / 0.327_591_1f32.mul_add(z, 1.0);
                 let high = 1.061_405_4f32.mul_add(t, -1.453_152_1).mul_add(t, 1.421_413_8);
-                let series = high.mul_add(t, -0.284_496_74).mul_add(t, 0.254_829_59) * t;
+                let series = high.mul_add(t, -0.284_496_74).mul_add(t, 0.254_829_6) * t;
                 let tail = 0.5 * series * (-z * z).exp();
                 x.max(-13.0) * if x >= 0.0 { 1.0 - tail } else { tail }
             }

@@ -1,13 +1,10 @@
 //! The composed adapter against an f64 reference of the whole, its files and its off positions.
 
 use crate::support::*;
-use gtca::adapter::{
-    AdapterDesc, BackwardLayer, Condition, GateKind, GtcaAdapter, LayerDesc, Numerics, Tape,
-};
+use gtca::adapter::{AdapterDesc, BackwardLayer, Condition, GateKind, GtcaAdapter, LayerDesc, Tape};
 use gtca::encode::{Block, Plan};
 use gtca::gate::Mu;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
-use gtca::lora::Family;
 use gtca::records::{Field, RECORD_WORDS, Record, Records};
 
 const SAMPLES: usize = 5;
@@ -277,6 +274,7 @@ fn twenty_repeats_give_the_same_bits() {
 #[cfg(feature = "safetensors")]
 #[test]
 fn a_saved_adapter_comes_back_bit_for_bit_and_a_wrong_file_changes_nothing() {
+    use gtca::{adapter::Numerics, lora::Family};
     let Some(gpu) = gpu() else { return };
     let (saved, values) = adapter(gpu, GateKind::Rank);
     let file = pollster::block_on(saved.save()).unwrap();
