@@ -1,6 +1,6 @@
 //! An adapter's step and an encoding by gtca's kernels, and the same in Burn's own ops: one device, one run, fusion on.
 //!
-//! `cargo bench -p gtca-burn --bench step -- --repeats 15 --commit ID --note TEXT` prints one JSON object a line: the run, then a
+//! `cargo bench -p gtca-burn --bench step -- --repeats 15 --job PART --commit ID --note TEXT` prints one JSON object a line: the run, then a
 //! job of ours and Burn's in turn, repeat by repeat, so that a busy machine disturbs both. Times run from the first op to an idle
 //! device. `cpu_ms`: the least processor time of this process, which on a software adapter is the work itself.
 
@@ -40,12 +40,16 @@ fn main() {
         "note": text("--note"), "repeats": repeats, "autotune": cfg!(feature = "autotune"),
     });
     println!("{run}");
-    let [ours, theirs] = adapter(&gpu, &device);
-    compare("adapter_step", "32x256x768,r=16", repeats, &device, ours, theirs);
-    let [ours, theirs] = inference(&gpu, &device);
-    compare("adapter_forward", "32x256x768,r=16", repeats, &device, ours, theirs);
-    let [ours, theirs] = encoding(&gpu, &device);
-    compare("encode", "65536x512", repeats, &device, ours, theirs);
+    let wanted = value("--job").map_or("", String::as_str);
+    let jobs: [(&str, &str, fn(&Gpu, &Device) -> [Job; 2]); 3] = [
+        ("adapter_step", "32x256x768,r=16", adapter),
+        ("adapter_forward", "32x256x768,r=16", inference),
+        ("encode", "65536x512", encoding),
+    ];
+    for (name, shape, job) in jobs.into_iter().filter(|(name, ..)| name.contains(wanted)) {
+        let [ours, theirs] = job(&gpu, &device);
+        compare(name, shape, repeats, &device, ours, theirs);
+    }
 }
 
 /// What is timed; its result, to compare.
@@ -124,6 +128,7 @@ impl Parts {
         let [inputs, outputs, rank] = [WIDTH, WIDTH, RANK].map(|n| n as u32);
         let desc = LoraDesc { inputs, outputs, rank, alpha: 16.0, ..Default::default() };
         let mut adapter = GatedLora::new(gpu, &desc, device).expect("an adapter");
+        adapter.a = Param::from_tensor(numbers(0, [RANK, WIDTH], device) * 0.05);
         adapter.b_t = Param::from_tensor(numbers(1, [RANK, WIDTH], device) * 0.1);
         Self {
             adapter,

@@ -8,7 +8,7 @@ use gtca::gate::{MetadataGate, MetadataGateDesc};
 #[test]
 fn gates_and_their_gradients_equal_those_of_burns_own_ops() {
     let (device, gpu) = training();
-    for ([samples, width], mu) in [([1, 1], 1.0), ([5, 3], 0.25), ([64, 16], 0.5), ([300, 70], 1.0)] {
+    for ([samples, width], mu) in [([1, 1], 0.5), ([5, 3], 0.25), ([64, 16], 0.5), ([300, 70], 1.0)] {
         let gate = MetadataGate::new(&MetadataGateDesc { width: width as u32 }).expect("a gate");
         let logits = random::<2>(1, [samples, width], &device).require_grad();
         let null = random::<1>(2, [width], &device).require_grad();

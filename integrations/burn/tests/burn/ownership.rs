@@ -8,11 +8,14 @@ use gtca::lora::LoraDesc;
 use gtca::wgpu;
 use gtca_burn::lora::{Apply, GatedLora};
 
-/// An embedder's own device.
+/// An embedder's own device. Burn asks the adapter, not the device, what its kernels may use: all of it is to be enabled.
 fn open() -> WgpuSetup {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default())).expect("an adapter");
-    let descriptor = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
+    let unneeded = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS | wgpu::Features::all_experimental_mask();
+    let required_features = adapter.features() - unneeded;
+    let required_limits = adapter.limits();
+    let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).expect("a device");
     let backend = adapter.get_info().backend;
     WgpuSetup { instance, adapter, device, queue, backend }

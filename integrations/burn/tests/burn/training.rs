@@ -1,7 +1,7 @@
 //! Training runs: the same curve as in Burn's own ops, and no growth of memory.
 
 use crate::support::{random, training, values};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use gtca::gpu::Gpu;
 use gtca::lora::LoraDesc;
