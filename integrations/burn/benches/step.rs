@@ -52,16 +52,17 @@ fn main() {
     }
 }
 
-/// What is timed; its result, to compare.
-type Job = Box<dyn FnMut() -> Tensor<1>>;
+/// What is timed; its results, to compare, and alive until the device is idle, so that nothing may be left out.
+type Job = Box<dyn FnMut() -> Vec<Tensor<1>>>;
 
 #[expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 fn compare(name: &str, shape: &str, repeats: usize, device: &Device, mut ours: Job, mut theirs: Job) {
-    let [mine, others] =
-        [ours(), theirs()].map(|result| result.into_data().try_to_vec::<f32>().expect("f32"));
-    let largest = others.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-    let apart = mine.iter().zip(&others).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
-    assert!(apart <= 1e-3 * largest, "{name}: results lie {apart} apart, the largest is {largest}");
+    for (mine, other) in ours().into_iter().zip(theirs()) {
+        let [mine, other] = [mine, other].map(|result| result.into_data().try_to_vec::<f32>().expect("f32"));
+        let largest = other.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        let apart = mine.iter().zip(&other).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(apart <= 1e-3 * largest, "{name}: results lie {apart} apart, the largest is {largest}");
+    }
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..repeats + 2 {
         times[0].push(once(device, &mut ours));
@@ -163,12 +164,11 @@ fn adapter(gpu: &Gpu, device: &Device) -> [Job; 2] {
         parts.gates = parts.gates.detach().require_grad();
         Box::new(move || {
             let grads = forward(&parts).backward();
-            let of = |tensor: &Tensor<3>| tensor.grad(&grads).expect("a gradient");
-            let weights = |tensor: &Param<Tensor<2>>| tensor.val().grad(&grads).expect("a gradient");
-            let (x, y, gates) = (of(&parts.x), of(&parts.y), of(&parts.gates));
-            let (a, b_t) = (weights(&parts.adapter.a), weights(&parts.adapter.b_t));
-            drop((x, y, b_t, gates));
-            a.flatten(0, 1)
+            let [x, y, gates] = [&parts.x, &parts.y, &parts.gates]
+                .map(|of| of.grad(&grads).expect("a gradient").flatten(0, 2));
+            let [a, b_t] = [&parts.adapter.a, &parts.adapter.b_t]
+                .map(|of| of.val().grad(&grads).expect("a gradient").flatten(0, 1));
+            vec![x, y, gates, a, b_t]
         }) as Job
     })
 }
@@ -177,7 +177,7 @@ fn adapter(gpu: &Gpu, device: &Device) -> [Job; 2] {
 fn inference(gpu: &Gpu, device: &Device) -> [Job; 2] {
     [Parts::ours as fn(&Parts) -> Tensor<3>, Parts::theirs].map(|forward| {
         let parts = Parts::new(gpu, device);
-        Box::new(move || forward(&parts).flatten(0, 2)) as Job
+        Box::new(move || vec![forward(&parts).flatten(0, 2)]) as Job
     })
 }
 
@@ -207,7 +207,7 @@ fn encoding(gpu: &Gpu, device: &Device) -> [Job; 2] {
     let records = Records::from_records(&rows.iter().map(record).collect::<Vec<_>>()).expect("records");
     let encoder = MetadataEncoder::new(gpu, plan, device).expect("an encoder");
     let records: Tensor<2, Int> = upload(&records, device);
-    let ours = move || encoder.forward(records.clone()).flatten(0, 1);
+    let ours = move || vec![encoder.forward(records.clone()).flatten(0, 1)];
 
     let values: Vec<f32> = rows.iter().flatten().map(|value| *value as f32).collect();
     let values: Tensor<3> = Tensor::from_data(TensorData::new(values, [RECORDS, 4, 1]), device);
@@ -215,7 +215,7 @@ fn encoding(gpu: &Gpu, device: &Device) -> [Job; 2] {
     let frequencies: Tensor<3> = Tensor::from_data(TensorData::new(frequencies, [1, 1, FREQUENCIES]), device);
     let theirs = move || {
         let angles = values.clone() * frequencies.clone();
-        Tensor::cat(vec![angles.clone().sin(), angles.cos()], 2).flatten(0, 2)
+        vec![Tensor::cat(vec![angles.clone().sin(), angles.cos()], 2).flatten(0, 2)]
     };
     [Box::new(ours), Box::new(theirs)]
 }

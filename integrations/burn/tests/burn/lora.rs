@@ -9,13 +9,15 @@ use gtca::lora::{Dropout, LoraDesc, Scaling};
 use gtca_burn::lora::{Apply, GatedLora};
 
 /// Samples, tokens, inputs, outputs, rank.
-const SHAPES: [[usize; 5]; 7] = [
+const SHAPES: [[usize; 5]; 9] = [
     [1, 1, 1, 1, 1],
     [2, 3, 5, 7, 3],
     [3, 17, 64, 96, 4],
     [1, 65, 33, 129, 8],
     [5, 64, 96, 31, 16],
     [2, 9, 100, 60, 40],
+    [1, 257, 65, 63, 64],
+    [2, 10, 300, 20, 256],
     [4, 197, 192, 192, 16],
 ];
 const LAMBDA: f32 = 0.75;
