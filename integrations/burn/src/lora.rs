@@ -125,9 +125,10 @@ pub(crate) struct Injection {
     dropout: Option<Dropout>,
 }
 
-/// Which gradients are needed.
-#[derive(Clone, Copy, Debug)]
+/// A forward's numbers, and which gradients of it are needed.
+#[derive(Clone, Debug)]
 pub(crate) struct Wanted {
+    injection: Injection,
     x: bool,
     a: bool,
     b_t: bool,
@@ -184,7 +185,6 @@ pub(crate) trait Kernels: Backend {
         b_t: FloatTensor<Self>,
         gates: FloatTensor<Self>,
         h: FloatTensor<Self>,
-        injection: Injection,
         wanted: Wanted,
     ) -> InjectedGradients<Self>;
 }
@@ -201,7 +201,6 @@ fn forward_outputs(
     InjectedMetadata { y: y.clone(), h: TensorSpec::new(h.into(), DType::F32) }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the op's own")]
 fn backward_outputs(
     _dy: &TensorSpec,
     x: &TensorSpec,
@@ -209,7 +208,6 @@ fn backward_outputs(
     b_t: &TensorSpec,
     gates: &TensorSpec,
     _h: &TensorSpec,
-    _injection: &Injection,
     wanted: &Wanted,
 ) -> InjectedGradientsMetadata {
     let of = |wanted: bool, spec: &TensorSpec| match wanted {
@@ -260,12 +258,12 @@ impl Kernels for CubeBackend {
         b_t: FloatTensor<Self>,
         gates: FloatTensor<Self>,
         h: FloatTensor<Self>,
-        injection: Injection,
         wanted: Wanted,
     ) -> InjectedGradients<Self> {
         let [dy, x, a, b_t, gates, h] = [dy, x, a, b_t, gates, h].map(readable);
         let lent = [&dy, &x, &a, &b_t, &gates, &h].map(Lent::of);
         let [dy_view, x_view, a_view, b_view, gate_view, h_view] = lent.each_ref().map(Lent::view);
+        let injection = &wanted.injection;
         let outputs = [(wanted.x, &x), (wanted.a, &a), (wanted.b_t, &b_t), (wanted.gates, &gates)]
             .map(|(wanted, of)| wanted.then(|| empty_like(&dy, of.shape(), of.dtype)));
         let written = outputs.each_ref().map(|output| output.as_ref().map(Lent::of));
@@ -373,8 +371,8 @@ impl<B: Kernels> Backward<B, 5> for InjectBackward {
         let [of_x, of_a, of_b_t, of_gates] = parents.each_ref().map(Option::is_some);
         if parents.iter().any(Option::is_some) {
             let Saved { x, a, b_t, gates, h, injection } = ops.state;
-            let wanted = Wanted { x: of_x, a: of_a, b_t: of_b_t, gates: of_gates };
-            let found = B::lora_backward(dy.clone(), x, a, b_t, gates, h, injection, wanted);
+            let wanted = Wanted { injection, x: of_x, a: of_a, b_t: of_b_t, gates: of_gates };
+            let found = B::lora_backward(dy.clone(), x, a, b_t, gates, h, wanted);
             let found = [found.x, found.a, found.b_t, found.gates];
             for (parent, gradient) in parents.into_iter().zip(found) {
                 if let (Some(node), Wish::Present(gradient)) = (parent, gradient) {

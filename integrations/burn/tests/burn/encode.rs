@@ -12,11 +12,17 @@ const FREQUENCIES: usize = 16;
 fn records(count: usize) -> Records {
     let one = |i: usize| {
         let record = Record::new().gsd_m(10.0 + i as f64);
-        let record =
-            if i % 3 == 0 { record } else { record.lat_deg(i as f64 % 80.0).lon_deg(3.0 * i as f64 % 180.0) };
-        let record =
-            if i % 4 == 0 { record } else { record.date(2016 + (i % 9) as i32, 1 + (i % 12) as i32, 7) };
-        if i % 5 == 0 { record } else { record.sensor((i % 3) as u32) }
+        let record = if i.is_multiple_of(3) {
+            record
+        } else {
+            record.lat_deg(i as f64 % 80.0).lon_deg(3.0 * i as f64 % 180.0)
+        };
+        let record = if i.is_multiple_of(4) {
+            record
+        } else {
+            record.date(2016 + (i % 9) as i32, 1 + (i % 12) as i32, 7)
+        };
+        if i.is_multiple_of(5) { record } else { record.sensor((i % 3) as u32) }
     };
     Records::from_records(&(0..count).map(one).collect::<Vec<_>>()).expect("records")
 }

@@ -56,8 +56,8 @@ fn chunks_add_up_to_the_sums_of_one_call_and_flips_are_those_of_burns_argmax() {
     assert_flips(&whole, &expected);
 
     let mut chunks = Sweep::new(&gpu, &desc(), &device).expect("a sweep");
-    chunks.external(base.clone(), variants.clone().slice([0..1]), 0, &samples(&device));
-    chunks.external(base, variants.slice([1..COUNT]), 1, &samples(&device));
+    chunks.external(base.clone(), variants.clone().narrow(0, 0, 1), 0, &samples(&device));
+    chunks.external(base, variants.narrow(0, 1, COUNT - 1), 1, &samples(&device));
     assert_eq!(chunks.read().expect("sums").to_words(), whole.to_words());
 }
 
