@@ -41,7 +41,7 @@ fn main() {
     });
     println!("{run}");
     let wanted = value("--job").map_or("", String::as_str);
-    let jobs: [(&str, &str, fn(&Gpu, &Device) -> [Job; 2]); 3] = [
+    let jobs: [(&str, &str, Make); 3] = [
         ("adapter_step", "32x256x768,r=16", adapter),
         ("adapter_forward", "32x256x768,r=16", inference),
         ("encode", "65536x512", encoding),
@@ -54,6 +54,9 @@ fn main() {
 
 /// What is timed; its results, to compare, and alive until the device is idle, so that nothing may be left out.
 type Job = Box<dyn FnMut() -> Vec<Tensor<1>>>;
+
+/// Ours and Burn's, with their tensors.
+type Make = fn(&Gpu, &Device) -> [Job; 2];
 
 #[expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 fn compare(name: &str, shape: &str, repeats: usize, device: &Device, mut ours: Job, mut theirs: Job) {
