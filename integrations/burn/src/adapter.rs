@@ -15,11 +15,10 @@ use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
-use gtca::adapter::{AdapterDesc, GateKind};
+use gtca::adapter::{AdapterDesc, GateKind, LayerDesc};
 use gtca::encode::Plan;
 use gtca::gate::{MetadataGate, MetadataGateDesc};
 use gtca::gpu::Gpu;
-use gtca::lora::LoraDesc;
 
 /// Encoder, gates and injections of one adapter.
 ///
@@ -32,7 +31,7 @@ use gtca::lora::LoraDesc;
 /// #     gpu: &gtca::gpu::Gpu, device: &Device, records: Tensor<2, Int>, validity: Tensor<2>,
 /// #     x: Tensor<3>, frozen: impl Fn(Tensor<3>) -> Tensor<3>,
 /// # ) -> Result<(), gtca::Error> {
-/// let layers = vec![LayerDesc { inputs: 768, outputs: 768, rank: 16 }];
+/// let layers = vec![LayerDesc { inputs: 768, outputs: 768, rank: 16, alpha: None }];
 /// let plan = Plan::gtca(&IdTables::default())?;
 /// let adapter = GtcaAdapter::new(gpu, plan, &AdapterDesc { layers, ..Default::default() }, device)?;
 /// let gates = adapter.condition(records, validity, 1.0);
@@ -84,11 +83,7 @@ impl GtcaAdapter {
             .collect();
         let width = starts[desc.layers.len()];
         let gate = MetadataGate::new(&MetadataGateDesc { width })?;
-        let lora = |layer: &gtca::adapter::LayerDesc| {
-            let gtca::adapter::LayerDesc { inputs, outputs, rank } = *layer;
-            let (alpha, scaling) = (desc.alpha, desc.scaling);
-            GatedLora::new(gpu, &LoraDesc { inputs, outputs, rank, alpha, scaling, family: None }, device)
-        };
+        let lora = |layer: &LayerDesc| GatedLora::new(gpu, &desc.lora(layer), device);
         let layers = desc.layers.iter().map(lora).collect::<Result<_, _>>()?;
         let encoder = MetadataEncoder::new(gpu, plan, device)?;
         let [hidden, width] = [desc.hidden as usize, width as usize];

@@ -16,9 +16,9 @@ const TOKENS: usize = 9;
 
 fn layers() -> Vec<LayerDesc> {
     vec![
-        LayerDesc { inputs: 24, outputs: 16, rank: 4 },
-        LayerDesc { inputs: 16, outputs: 30, rank: 7 },
-        LayerDesc { inputs: 30, outputs: 24, rank: 2 },
+        LayerDesc { inputs: 24, outputs: 16, rank: 4, alpha: None },
+        LayerDesc { inputs: 16, outputs: 30, rank: 7, alpha: Some(5.0) },
+        LayerDesc { inputs: 30, outputs: 24, rank: 2, alpha: None },
     ]
 }
 
