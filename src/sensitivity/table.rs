@@ -50,7 +50,19 @@ impl Sensitivity {
         Ok(Self { desc: *desc, cells: vec![0; cells] })
     }
 
-    pub(super) fn from_sums(desc: ProbeDesc, words: &[u32]) -> Result<Self, Error> {
+    /// From the sums of a [`Probe`], which somebody else has read back.
+    ///
+    /// ```
+    /// use gtca::sensitivity::{Probe, ProbeDesc, Sensitivity};
+    /// let desc = ProbeDesc { classes: 16, groups: 1, perturbations: 1 };
+    /// let words = vec![0; Probe::new(&desc)?.sums_words() as usize];
+    /// assert_eq!(Sensitivity::from_sums(desc, &words)?, Sensitivity::new(&desc)?);
+    /// # Ok::<(), gtca::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Probe::new`]; another number of words than [`Probe::sums_words`].
+    pub fn from_sums(desc: ProbeDesc, words: &[u32]) -> Result<Self, Error> {
         Self::whole(desc, cells_from_words(words))
     }
 

@@ -60,14 +60,15 @@ pub(crate) fn cargo() -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// What is built beside the default features; one set for tests and programs, so that gtca is compiled once for them.
-pub(crate) const FEATURES: [&str; 2] = ["--features", "gtca/peft"];
+/// What most steps build: one set of packages and features, so that gtca is compiled once for them. Guests of large frameworks
+/// would be compiled with them, and are left out.
+pub(crate) const PACKAGES: [&str; 5] = ["--workspace", "--exclude", "gtca-burn", "--features", "gtca/peft"];
 
 /// Builds every example and program but this one (Windows locks the file of a running one), with the features of the
 /// tests, so that one compilation of wgpu serves all.
 pub(crate) fn build_programs() -> Command {
     let mut cargo = cargo();
-    cargo.args(["build", "--workspace", "--exclude", "xtask", "--bins", "--examples"]).args(FEATURES);
+    cargo.arg("build").args(PACKAGES).args(["--exclude", "xtask", "--bins", "--examples"]);
     cargo
 }
 

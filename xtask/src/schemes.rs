@@ -11,7 +11,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mut cargo = process::cargo();
-    cargo.args(["test", "--quiet", "--workspace", "--test", "readme"]).args(process::FEATURES);
+    cargo.args(["test", "--quiet"]).args(process::PACKAGES).args(["--test", "readme"]);
     if !options.check {
         cargo.env("GTCA_WRITE_README", "1");
     }

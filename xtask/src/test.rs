@@ -32,8 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         }
         None => {
             driver::ensure(&options.driver)?;
-            suite
-                .tests("tests", cargo_test(&["--workspace"]).args(process::FEATURES).args(&options.extra))?;
+            suite.tests("tests", cargo_test(&process::PACKAGES).args(&options.extra))?;
             if !options.quick && options.extra.is_empty() {
                 without_default_features(&mut suite)?;
                 programs(&mut suite)?;
@@ -52,8 +51,8 @@ fn cargo_test(args: &[&str]) -> Command {
 }
 
 fn gpu_suite(adapter: &str, options: &Options) -> Result<Command, Failure> {
-    let mut cargo = cargo_test(&["--workspace", "--test", "gpu", "--test", "golden"]);
-    cargo.args(process::FEATURES).args(&options.extra);
+    let mut cargo = cargo_test(&process::PACKAGES);
+    cargo.args(["--test", "gpu", "--test", "golden"]).args(&options.extra);
     if adapter.eq_ignore_ascii_case("swiftshader") {
         let manifest = swiftshader::ensure(&options.driver)?;
         cargo.env("GTCA_ADAPTER", "SwiftShader").env("GTCA_BACKEND", "vulkan");
