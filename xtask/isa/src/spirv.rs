@@ -10,7 +10,9 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 pub(crate) fn words(kernel: &Kernel, flags: &[&str], one_buffer: bool) -> Result<Vec<u32>, String> {
     let text = kernel.wgsl(flags, one_buffer).map_err(|error| error.to_string())?;
     let module = naga::front::wgsl::parse_str(&text).map_err(|error| error.emit_to_string(&text))?;
-    let capabilities = if kernel.uses_subgroups() { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SUBGROUP, kernel.uses_subgroups());
+    capabilities.set(Capabilities::SHADER_INT64, kernel.uses_long_words(flags));
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())
