@@ -1,4 +1,4 @@
-//! How far a model's predictions move when its metadata are wrong: K perturbations at the price of one forward pass.
+//! How far a model's predictions move when its metadata are wrong: K perturbations, one forward pass.
 #![expect(clippy::print_stdout, reason = "an example shows what it did")]
 
 use gtca::adapter::{AdapterDesc, Condition, GtcaAdapter, LayerDesc};

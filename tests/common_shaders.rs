@@ -20,6 +20,9 @@ const RECORD_WORD: &str = "fn record_word(word: u32, sample: u32) -> u32 { retur
 /// What a kernel gives to `common/cells`.
 const SUMS: &str = "@group(0) @binding(0) var<storage, read_write> sums: array<atomic<u32>>;";
 
+/// What a kernel gives to `common/wide`.
+const WIDE: &str = "@group(0) @binding(1) var<storage, read> wide: array<Stored>;";
+
 #[test]
 fn every_shared_file_parses_and_validates_with_its_imports() {
     for room in ["common", "records"] {
@@ -34,11 +37,14 @@ fn every_shared_file_parses_and_validates_with_its_imports() {
             if text.contains("&sums[") {
                 text.push_str(SUMS);
             }
+            if text.contains(" wide[") {
+                text.push_str(WIDE);
+            }
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
             naga::valid::Validator::new(
                 naga::valid::ValidationFlags::all(),
-                naga::valid::Capabilities::empty(),
+                naga::valid::Capabilities::SHADER_INT64,
             )
             .validate(&module)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));

@@ -5,7 +5,7 @@
 // row and four words, words fastest; no loop.
 
 #import common/view
-#import lora/four
+#import common/four
 
 struct Params {
     y: Rows,

@@ -6,7 +6,7 @@
 
 #import common/view
 #import lora/gates
-#import lora/four
+#import common/four
 
 struct Params {
     h: Rows,

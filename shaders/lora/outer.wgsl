@@ -9,8 +9,8 @@
 
 #import common/view
 #import lora/tile
-#import lora/four
-#import lora/wide
+#import common/four
+#import common/wide
 #import lora/dropout
 
 struct Params {

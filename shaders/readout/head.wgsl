@@ -6,7 +6,7 @@
 // Twin: `head` in src/readout/twin.rs.
 
 #import common/view
-#import lora/four
+#import common/four
 
 struct Params {
     x: Rows,

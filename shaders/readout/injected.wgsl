@@ -2,7 +2,7 @@
 //     out[k, s, n] = 1/T_s · Σ_t act(y[s, t, n] + λ·s · Σ_j (h[s, t, j] · g_k[s, j]) · B_t[j, n]).
 // No y_k is stored, and y is read once for all gates of a tile.
 //
-// y: [samples, tokens, width], stored as lora/wide.wgsl says; h: [samples, tokens, rank]; b_t: [rank, width]; gates:
+// y: [samples, tokens, width], stored as common/wide.wgsl says; h: [samples, tokens, rank]; b_t: [rank, width]; gates:
 // [k, samples, rank], or width 1 and gate_step 0; counts: [samples], or none: all tokens; out: [k, samples, width].
 // VEC4: y, b_t and out start and step by multiples of four elements. Ranks past the end count as 0.
 // Ranks upwards with fma, then one fma into y, then tokens upwards: the y_k inside have the bits of lora's `up`, up to the sign of
@@ -12,7 +12,7 @@
 #import common/numeric
 #import readout/pooled
 #import readout/activation
-#import lora/wide
+#import common/wide
 
 struct Params {
     y: Rows,

@@ -1,12 +1,12 @@
 // out[s, n] = 1/T_s · Σ_t act(x[s, t, n]) over a sample's first T_s tokens.
 //
-// x: [samples, tokens, width], stored as lora/wide.wgsl says; counts: [samples], or none: all tokens; out: [samples, width].
+// x: [samples, tokens, width], stored as common/wide.wgsl says; counts: [samples], or none: all tokens; out: [samples, width].
 // VEC4: all start and step by multiples of four elements. One invocation per sample and four columns, columns fastest;
 // loops tokens times, tokens upwards. A sample's mean depends on no other. Twin: `mean` in src/readout/twin.rs.
 
 #import readout/pooled
 #import readout/activation
-#import lora/wide
+#import common/wide
 
 struct Params {
     x: Rows,

@@ -2,7 +2,7 @@
 // The importing kernel declares `params` with tokens, width, counts and has_counts, and `counts` and `out`.
 
 #import common/view
-#import lora/four
+#import common/four
 
 // Tokens of a sample that count: its first ones.
 fn token_count(sample: u32) -> u32 {

@@ -91,6 +91,13 @@ impl Gpu {
         }
     }
 
+    /// Whether kernels may use subgroups, and all of them have this many lanes.
+    pub(crate) fn has_subgroups_of(&self, lanes: u32) -> bool {
+        let info = self.info();
+        let widths = [info.subgroup_min_size, info.subgroup_max_size];
+        self.device().features().contains(wgpu::Features::SUBGROUP) && widths == [lanes, lanes]
+    }
+
     /// A new zeroed storage buffer, copyable both ways; at least four bytes.
     pub fn zeros(&self, label: &str, bytes: u64) -> wgpu::Buffer {
         self.device().create_buffer(&wgpu::BufferDescriptor {

@@ -229,6 +229,17 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The type, which must be a float's.
+    pub(crate) fn float(&self, op: &'static str, argument: &'static str) -> Result<Dtype, Error> {
+        match self.dtype {
+            dtype @ (Dtype::F32 | Dtype::F16 | Dtype::Bf16) => Ok(dtype),
+            other => {
+                let value = format!("{other:?}");
+                Err(Error::argument(op, argument, value, "F32, F16 or Bf16 is required", "convert it"))
+            }
+        }
+    }
+
     /// Refuses a view that leaves its buffer, overlaps itself, is misaligned or has the wrong type.
     pub(crate) fn check(&self, op: &'static str, argument: &'static str, dtype: Dtype) -> Result<(), Error> {
         let bad = |value: String, rule: &str, remedy| Err(Error::argument(op, argument, value, rule, remedy));

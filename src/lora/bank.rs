@@ -2,7 +2,7 @@
 
 use super::maps::{Maps, Side};
 use super::step::{Gradient, Matrices, Step, recorded};
-use super::{Dropout, Family, Gate, Lora, LoraDesc, OP, Routing, RowSample, Scaling, Used, class, float};
+use super::{Dropout, Family, Gate, Lora, LoraDesc, OP, Routing, RowSample, Scaling, Used, class};
 use crate::Error;
 use crate::gpu::view::Bound;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
@@ -538,8 +538,8 @@ impl Bank {
             return Err(Error::argument(OP, "routing", value, rule, "give every sample its rows"));
         }
         let [samples, tokens, _] = x.shape;
-        check_rows(gpu, "x", x, float(x, "x")?, [samples, tokens, self.shape.inputs])?;
-        let numbers = arenas.first().map_or(Ok(Dtype::F32), |arena| float(arena, "arenas"))?;
+        check_rows(gpu, "x", x, x.float(OP, "x")?, [samples, tokens, self.shape.inputs])?;
+        let numbers = arenas.first().map_or(Ok(Dtype::F32), |arena| arena.float(OP, "arenas"))?;
         self.check_arenas("arenas", arenas, numbers)?;
         if let Some(bias) = bias {
             self.check_bias(gpu, "bias", bias, numbers)?;

@@ -59,12 +59,9 @@ impl Family {
 
     /// Whether the device can run it.
     pub fn runs_on(self, gpu: &Gpu) -> bool {
-        let (info, limits) = (gpu.info(), gpu.limits());
+        let limits = gpu.limits();
         match self {
-            Self::Lanes => {
-                let width = info.subgroup_min_size == LANES && info.subgroup_max_size == LANES;
-                gpu.device().features().contains(wgpu::Features::SUBGROUP) && width
-            }
+            Self::Lanes => gpu.has_subgroups_of(LANES),
             Self::Shared => {
                 limits.max_compute_workgroup_storage_size >= SHARED_BYTES
                     && limits.max_compute_invocations_per_workgroup >= 128

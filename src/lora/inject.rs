@@ -2,7 +2,7 @@
 
 use super::maps::Maps;
 use super::step::Step;
-use super::{Gate, Lora, LoraDesc, OP, float, gpu};
+use super::{Gate, Lora, LoraDesc, OP, gpu};
 use crate::Error;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Recorder, View, check_overlap};
 use std::ops::Range;
@@ -106,8 +106,8 @@ impl Lora {
     ) -> Result<(), Error> {
         let LoraDesc { inputs, rank, .. } = self.desc;
         let [samples, tokens, _] = x.shape;
-        x.check_shape(OP, "x", float(&x, "x")?, [samples, tokens, inputs])?;
-        a.check_shape(OP, "a", float(&a, "a")?, [rank, 1, inputs])?;
+        x.check_shape(OP, "x", x.float(OP, "x")?, [samples, tokens, inputs])?;
+        a.check_shape(OP, "a", a.float(OP, "a")?, [rank, 1, inputs])?;
         h.check_shape(OP, "h", Dtype::F32, [samples, tokens, rank])?;
         check_overlap(OP, &[("x", x, Access::Read), ("a", a, Access::Read), ("h", h, Access::Write)])?;
         // A forward that is off writes h alone, and reads no b_t.
@@ -131,7 +131,7 @@ impl Lora {
         let Inject { h, b_t, bias, gate, lambda, y } = *args;
         let [samples, tokens, _] = h.shape;
         gate.check([samples, 1], [samples, tokens], self.desc.rank)?;
-        y.check_shape(OP, "y", float(&y, "y")?, [samples, tokens, self.desc.outputs])?;
+        y.check_shape(OP, "y", y.float(OP, "y")?, [samples, tokens, self.desc.outputs])?;
         let mut used = self.check_second_half(h, b_t, bias, lambda)?;
         used.extend(gate.view().map(|gate| ("gate", gate, Access::Read)));
         used.push(("y", y, Access::Write));
@@ -164,7 +164,7 @@ impl Lora {
         let LoraDesc { outputs, rank, .. } = self.desc;
         let columns = if gate_width == 1 { 1 } else { rank };
         let all = count.saturating_mul(samples);
-        y.check_shape(OP, "y", float(&y, "y")?, [samples, tokens, outputs])?;
+        y.check_shape(OP, "y", y.float(OP, "y")?, [samples, tokens, outputs])?;
         h.check_shape(OP, "h", Dtype::F32, [samples, tokens, rank])?;
         gates.check_shape(OP, "gates", Dtype::F32, [count, samples, columns])?;
         out.check_shape(OP, "out", y.dtype, [all, tokens, outputs])?;
@@ -209,7 +209,7 @@ impl Lora {
         let LoraDesc { outputs, rank, .. } = self.desc;
         let [samples, tokens, _] = h.shape;
         h.check_shape(OP, "h", Dtype::F32, [samples, tokens, rank])?;
-        let weights = float(&b_t, "b_t")?;
+        let weights = b_t.float(OP, "b_t")?;
         b_t.check_shape(OP, "b_t", weights, [rank, 1, outputs])?;
         if let Some(bias) = bias {
             bias.check_shape(OP, "bias", weights, [1, 1, outputs])?;

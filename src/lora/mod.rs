@@ -464,8 +464,8 @@ impl Lora {
         let Inputs { x, a, b_t, bias, gate, lambda, dropout } = *args;
         let LoraDesc { inputs, outputs, rank, .. } = self.desc;
         let [samples, tokens, _] = x.shape;
-        x.check_shape(OP, "x", float(x, "x")?, [samples, tokens, inputs])?;
-        let weights = float(a, "a")?;
+        x.check_shape(OP, "x", x.float(OP, "x")?, [samples, tokens, inputs])?;
+        let weights = a.float(OP, "a")?;
         a.check_shape(OP, "a", weights, [rank, 1, inputs])?;
         b_t.check_shape(OP, "b_t", weights, [rank, 1, outputs])?;
         if let Some(bias) = bias {
@@ -544,20 +544,6 @@ struct Inputs<'r, 'a> {
     gate: &'r Gate<'a>,
     lambda: &'r Knob<'a>,
     dropout: &'r Option<Dropout>,
-}
-
-/// The type of a view, which must be a float's.
-fn float(view: &View<'_>, argument: &'static str) -> Result<Dtype, Error> {
-    match view.dtype {
-        dtype @ (Dtype::F32 | Dtype::F16 | Dtype::Bf16) => Ok(dtype),
-        other => Err(Error::argument(
-            OP,
-            argument,
-            format!("{other:?}"),
-            "F32, F16 or Bf16 is required",
-            "convert it",
-        )),
-    }
 }
 
 /// Ranks that the same kernels serve: powers of two from 4.

@@ -70,9 +70,7 @@ impl Form {
 
     /// Whether the device can run it.
     pub fn runs_on(self, gpu: &Gpu) -> bool {
-        let info = gpu.info();
-        let has_eight = (info.subgroup_min_size, info.subgroup_max_size) == (8, 8);
-        self == Self::Threads || has_eight && gpu.device().features().contains(wgpu::Features::SUBGROUP)
+        self == Self::Threads || gpu.has_subgroups_of(8)
     }
 }
 
@@ -198,7 +196,7 @@ impl Readout {
     /// Wrong shapes, types or ranges; an output that overlaps anything; 60,000 tokens or more a sample.
     pub fn mean(recorder: &mut Recorder<'_>, act: Activation, args: &Mean<'_>) -> Result<(), Error> {
         let [samples, _, width] = args.x.shape;
-        args.x.check(OP, "x", float(&args.x, "x")?)?;
+        args.x.check(OP, "x", args.x.float(OP, "x")?)?;
         check_tokens(&args.x, "x")?;
         args.out.check_shape(OP, "out", Dtype::F32, [samples, 1, width])?;
         let mut used = vec![("x", args.x, Access::Read), ("out", args.out, Access::Write)];
@@ -241,7 +239,7 @@ impl Readout {
         }
         args.lambda.check(OP, "lambda")?;
         let width = self.desc.width;
-        args.y.check_shape(OP, "y", float(&args.y, "y")?, [samples, tokens, width])?;
+        args.y.check_shape(OP, "y", args.y.float(OP, "y")?, [samples, tokens, width])?;
         check_tokens(&args.y, "y")?;
         args.h.check_shape(OP, "h", Dtype::F32, [samples, tokens, rank])?;
         args.b_t.check_shape(OP, "b_t", Dtype::F32, [rank, 1, width])?;
@@ -287,17 +285,6 @@ impl Readout {
         }
         check_overlap(OP, &used)?;
         gpu::head(recorder, args)
-    }
-}
-
-/// The type of a view, which must be a float's.
-fn float(view: &View<'_>, argument: &'static str) -> Result<Dtype, Error> {
-    match view.dtype {
-        dtype @ (Dtype::F32 | Dtype::F16 | Dtype::Bf16) => Ok(dtype),
-        other => {
-            let value = format!("{other:?}");
-            Err(Error::argument(OP, argument, value, "F32, F16 or Bf16 is required", "convert it"))
-        }
     }
 }
 

@@ -1,6 +1,7 @@
-// The wide rows as they are stored: x or dy in `down` and `outer`, y or dx in `up`. The importing kernel binds them as `wide`.
-// HALF=f16, HALF=bf16: two numbers to a word, the first in the low bits, every row from a whole word on. The importing
-// kernel imports lora/four, which says how four numbers travel.
+// Wide rows as they are stored; the importing kernel binds them as `wide`: in lora, x or dy in `down` and `outer`, y or dx in `up`;
+// x or y in readout. HALF=f16, HALF=bf16: two numbers to a word, the first in the low bits, every row from a whole word on.
+
+#import common/four
 
 #if HALF
 #import common/pack

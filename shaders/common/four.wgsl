@@ -1,7 +1,7 @@
 // How four numbers travel, and four terms of four sums at a time, in index order with fma: every family adds in this order.
 
 #if LONG
-#import lora/long
+#import common/long
 
 alias Vector = vec2<u64>;
 #else
