@@ -32,17 +32,19 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
 
-// Columns n to n + 3 of the row of x that starts at `start`.
+// Columns n to n + 3; those past the end are the last one. Without branches, which some drivers take minutes to compile.
+fn four_columns(n: u32) -> vec4<u32> {
+    return min(vec4<u32>(n) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.width - 1u));
+}
+
+// Columns n to n + 3 of the row of x that starts at `start`; past the end 0.
 fn load_x(start: u32, n: u32) -> vec4<f32> {
 #if VEC4
     return x[(start + n) >> 2u];
 #else
-    let there = places(n, params.width);
-    var four = vec4<f32>(x[start + n], 0.0, 0.0, 0.0);
-    if 1u < there { four.y = x[start + n + 1u]; }
-    if 2u < there { four.z = x[start + n + 2u]; }
-    if 3u < there { four.w = x[start + n + 3u]; }
-    return four;
+    let at = vec4<u32>(start) + four_columns(n);
+    let four = vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]);
+    return select(four, vec4<f32>(), vec4<u32>(n) + vec4<u32>(0u, 1u, 2u, 3u) >= vec4<u32>(params.width));
 #endif
 }
 
@@ -51,12 +53,9 @@ fn load_weight(start: u32, n: u32) -> vec4<f32> {
 #if VEC4
     return weight[(start + n) >> 2u];
 #else
-    let there = places(n, params.width);
-    var four = vec4<f32>(weight[start + n], 0.0, 0.0, 0.0);
-    if 1u < there { four.y = weight[start + n + 1u]; }
-    if 2u < there { four.z = weight[start + n + 2u]; }
-    if 3u < there { four.w = weight[start + n + 3u]; }
-    return four;
+    let at = vec4<u32>(start) + four_columns(n);
+    let four = vec4<f32>(weight[at.x], weight[at.y], weight[at.z], weight[at.w]);
+    return select(four, vec4<f32>(), vec4<u32>(n) + vec4<u32>(0u, 1u, 2u, 3u) >= vec4<u32>(params.width));
 #endif
 }
 

@@ -47,33 +47,30 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 #endif
 
+// Beside it stands |, not ||: that is a branch in every load, and some drivers compile for minutes.
 fn is_off() -> bool {
     return is_zero(params.lambda * params.scale);
 }
 
 // Rank `rank` of the row of h, or of the gates, that starts at `start`.
 fn load_h(start: u32, rank: u32) -> f32 {
-    return select(h[start + min(rank, params.rank - 1u)], 0.0, rank >= params.rank || is_off());
+    return select(h[start + min(rank, params.rank - 1u)], 0.0, (rank >= params.rank) | is_off());
 }
 
 fn load_gate(start: u32, rank: u32) -> f32 {
-    return select(gates[start + min(rank, params.rank - 1u) * params.gate_step], 0.0, rank >= params.rank || is_off());
+    return select(gates[start + min(rank, params.rank - 1u) * params.gate_step], 0.0, (rank >= params.rank) | is_off());
 }
 
-// Columns `column` to `column + 3` of row `rank` of B_t.
+// Columns `column` to `column + 3` of row `rank` of B_t; those past the end are the last one, and not stored.
 fn load_b(rank: u32, column: u32) -> vec4<f32> {
-    let at = params.b_start + min(rank, params.rank - 1u) * params.b_stride + column;
-    let there = places(column, params.width);
-    var four = vec4<f32>();
+    let row = params.b_start + min(rank, params.rank - 1u) * params.b_stride;
 #if VEC4
-    if 0u < there { four = b_t[at >> 2u]; }
+    let four = b_t[(row + min(column, params.width - 4u)) >> 2u];
 #else
-    if 0u < there { four.x = b_t[at]; }
-    if 1u < there { four.y = b_t[at + 1u]; }
-    if 2u < there { four.z = b_t[at + 2u]; }
-    if 3u < there { four.w = b_t[at + 3u]; }
+    let at = vec4<u32>(row) + min(vec4<u32>(column) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.width - 1u));
+    let four = vec4<f32>(b_t[at.x], b_t[at.y], b_t[at.z], b_t[at.w]);
 #endif
-    return select(four, vec4<f32>(), rank >= params.rank || is_off());
+    return select(four, vec4<f32>(), (rank >= params.rank) | is_off());
 }
 
 // Where a gate's row starts; gates past the end repeat the last one and are not stored.

@@ -60,18 +60,25 @@ fn far(same: Option<&Effect>, other: Option<&Effect>, climate: Option<Estimate>)
     let (same, other) = (same?, other?);
     let least = LEAST[1].max(LEAST_SHARE * same.nll.map_or(0.0, |nll| nll.value));
     let beyond = climate.is_some_and(|climate| climate.low > 0.0 && climate.value > least);
+    // A place may be evidence beyond its climate; where the posterior is known, it decides and not the look of it.
+    let judge = |suspicion: &'static str| match same.justified_share {
+        Some(_) => "how much of that is evidence, the known posterior says",
+        None => suspicion,
+    };
     Some(match (costs(same), costs(other), beyond) {
         (true, _, true) => format!(
             "A far place in the same climate costs {}, one in another climate more ({}): the model uses the climate, \
-             and beyond it the place itself, which is the part that looks like a shortcut.",
+             and beyond it the place itself; {}.",
             price(same),
-            price(other)
+            price(other),
+            judge("that part looks like a shortcut")
         ),
         (true, _, false) => format!(
             "A far place costs {} in the same climate and {} in another, hardly more: it is the place, not its \
-             climate, that the model goes by. This is the mark of a shortcut.",
+             climate, that the model goes by; {}.",
             price(same),
-            price(other)
+            price(other),
+            judge("this is the mark of a shortcut")
         ),
         (false, true, _) => format!(
             "A far place in the same climate costs next to nothing, one in another climate costs \
@@ -166,5 +173,20 @@ mod tests {
         }
         let near = said([0.1, -0.05, 0.1], [0.1, -0.05, 0.1], [0.1, -0.05, 0.1]);
         assert!(near.contains("learnt by heart"), "{near}");
+    }
+
+    #[test]
+    fn a_known_posterior_decides_what_is_a_shortcut() {
+        let whole = Some(Estimate { value: 1.0, low: 1.0, high: 1.0 });
+        for nll in [0.41, 0.8] {
+            let [same, other] = [0.4, nll].map(|nll| effect(0.3, -0.2, nll));
+            let known = Effect { justified_share: whole, uptake: whole, ..same.clone() };
+            let beyond = nll - 0.4;
+            let climate = Some(Estimate { value: beyond, low: beyond - 0.005, high: beyond + 0.005 });
+            let four_way = FourWay { neighbour: None, far_same: Some(0), far_other: Some(1) };
+            let told = sentences(&[same, other.clone()], &four_way, climate).join(" ");
+            let judged = sentences(&[known, other], &four_way, climate).join(" ");
+            assert!(told.contains("shortcut") && !judged.contains("shortcut"), "{told} | {judged}");
+        }
     }
 }
