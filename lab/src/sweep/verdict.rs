@@ -180,11 +180,11 @@ mod tests {
         let whole = Some(Estimate { value: 1.0, low: 1.0, high: 1.0 });
         for nll in [0.41, 0.8] {
             let [same, other] = [0.4, nll].map(|nll| effect(0.3, -0.2, nll));
-            let known = Effect { justified_share: whole, uptake: whole, ..same.clone() };
+            let known = Effect { justified_share: whole, uptake: whole, ..same };
             let beyond = nll - 0.4;
             let climate = Some(Estimate { value: beyond, low: beyond - 0.005, high: beyond + 0.005 });
             let four_way = FourWay { neighbour: None, far_same: Some(0), far_other: Some(1) };
-            let told = sentences(&[same, other.clone()], &four_way, climate).join(" ");
+            let told = sentences(&[same, other], &four_way, climate).join(" ");
             let judged = sentences(&[known, other], &four_way, climate).join(" ");
             assert!(told.contains("shortcut") && !judged.contains("shortcut"), "{told} | {judged}");
         }
