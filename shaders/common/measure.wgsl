@@ -27,6 +27,13 @@ fn calibration_bin(p: f32) -> u32 {
     return min(u32(15.0 * p), 14u);
 }
 
+// The bin of a total variation in units of 2⁻²⁶: four to an octave, from 2⁻¹⁶ to 1. By integers: twenty binary digits fit a
+// float exactly, whose exponent and first two digits are the bin.
+fn change_bin(units: i32) -> u32 {
+    let kept = f32(clamp(units, 1 << 10u, (1 << 26u) - 1) >> 8u);
+    return (bitcast<u32>(kept) >> 21u) - 4u * (127u + 2u);
+}
+
 // The class's share of KL(p‖q) = Σ (q − p − p log(q/p)); never negative, so small divergences do not drown in the
 // rounding of large terms. For small log ratios e^t − 1 − t as a series.
 fn kl_term(p: f32, q: f32, log_ratio: f32) -> f32 {

@@ -1,12 +1,13 @@
 // How far predictions move: K variants of the logits against the base, as 64-bit integer cells by perturbation and
 // group. With p = softmax(base), q = softmax(variant k), ŷ = argmax p (ties to the lowest), δ = variant − base:
-//     flip, KL(p‖q), JS(p, q), TV = ½ Σ|p − q|, q_ŷ − p_ŷ signed and absolute, H(q) − H(p), max_c |δ_c − mean δ|,
-// and with labels: correct, NLL, Brier, 15 calibration bins of q. A pair with a logit that is not finite only counts
-// as invalid; a group id outside means the slot behind the last group; a label outside means none.
+//     flip, KL(p‖q), JS(p, q), TV = ½ Σ|p − q| and its bin of 64, q_ŷ − p_ŷ signed and absolute, H(q) − H(p),
+//     max_c |δ_c − mean δ|,
+// and with labels: correct, NLL, Brier, 15 calibration bins of q, correct before, correct before and not now. A pair with
+// a logit that is not finite only counts as invalid; a group id outside means the slot behind the last group; a label outside means none.
 //
-// base: [rows, classes]; variants: [k, rows, classes]; labels, groups: [rows, 1]; per_sample: [k, rows, 2] (KL, flip;
-// −1 where invalid); sums: cells of two words, [k, slot, 60].
-// Workgroup: 256 invocations × per_lane samples of one k; loops per_lane · (3 classes + 29) + 12 times.
+// base: [rows, classes]; variants: [k, rows, classes]; labels, groups: [rows, 1]; per_sample: [k, rows, 4] (KL,
+// TV, q_ŷ − p_ŷ, code; all −1 where invalid); sums: cells of two words, [k, slot, 126].
+// Workgroup: 256 invocations × per_lane samples of one k; loops per_lane · (3 classes + 35) + 12 times.
 // Reads every logit three times. The slots' sums pass through workgroup memory where they fit.
 // Twin: `compare` in src/sensitivity/twin.rs.
 
@@ -42,7 +43,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> sums: array<atomic<u32>>;
 @group(0) @binding(6) var<storage, read_write> per_sample: array<f32>;
 
-const SLOT_CELLS: u32 = 60u;
+const SLOT_CELLS: u32 = 126u;
 const COUNT: u32 = 0u;
 const INVALID: u32 = 1u;
 const FLIPS: u32 = 2u;
@@ -58,10 +59,13 @@ const ENTROPY_CHANGE: u32 = 11u;
 const LOGIT_CHANGE: u32 = 12u;
 const NLL: u32 = 13u;
 const BRIER: u32 = 14u;
-const FIRST_BIN: u32 = 15u;
-const BIN_COUNT: u32 = 15u;
-const BIN_CORRECT: u32 = 16u;
-const BIN_CONFIDENCE: u32 = 17u;
+const CORRECT_BEFORE: u32 = 15u;
+const BROKEN: u32 = 16u;
+const FIRST_BIN: u32 = 17u;
+const BIN_COUNT: u32 = 17u;
+const BIN_CORRECT: u32 = 18u;
+const BIN_CONFIDENCE: u32 = 19u;
+const FIRST_CHANGE: u32 = 62u;
 
 const NO_LABEL: u32 = 0xffffffffu;
 
@@ -75,12 +79,12 @@ struct Pair {
     is_valid: bool,
 }
 
-// What one pair adds: cells 0 to 14 as they lie, then count, right ones and confidence of the bin.
-// Gathered first, then added in a loop: some drivers inline every call, and eighteen copies take them minutes.
+// What one pair adds: cells 0 to 16 as they lie, then count, right ones and confidence of the bin.
+// Gathered first, then added in a loop: some drivers inline every call, and twenty copies take them minutes.
 struct Tally {
-    cells: array<i32, 18>,
+    cells: array<i32, 20>,
     bin: u32,
-    kl: f32,
+    change: vec4<f32>, // a row of per_sample
 }
 
 fn top_classes(base_at: u32, variant_at: u32) -> Pair {
@@ -131,7 +135,7 @@ fn totals(pair: Pair) -> vec3<f32> {
 }
 
 fn compare(pair: Pair, label: u32) -> Tally {
-    var tally = Tally(array<i32, 18>(), FIRST_BIN, -1.0);
+    var tally = Tally(array<i32, 20>(), FIRST_BIN, vec4<f32>(-1.0));
     let total = totals(pair);
     let p_scale = 1.0 / total.x;
     let q_scale = 1.0 / total.y;
@@ -163,7 +167,7 @@ fn compare(pair: Pair, label: u32) -> Tally {
     others += others_block;
     let moved = logit_distance(variants[pair.variant_at + pair.base_class], pair.variant_top);
     let top_change = softmax_term(moved) * q_scale - p_scale;
-    tally.kl = sum.x;
+    var code = 16u * pair.variant_class + select(0u, 1u, pair.base_class != pair.variant_class);
     tally.cells[COUNT] = 1;
     tally.cells[FLIPS] = i32(pair.base_class != pair.variant_class);
     var values = array<f32, 10>();
@@ -182,8 +186,11 @@ fn compare(pair: Pair, label: u32) -> Tally {
         tally.bin = FIRST_BIN + 3u * calibration_bin(q_scale);
         tally.cells[LABELLED] = 1;
         tally.cells[CORRECT] = i32(label == pair.variant_class);
+        tally.cells[CORRECT_BEFORE] = i32(label == pair.base_class);
+        tally.cells[BROKEN] = tally.cells[CORRECT_BEFORE] * (1 - tally.cells[CORRECT]);
         tally.cells[BIN_COUNT] = 1;
         tally.cells[BIN_CORRECT] = tally.cells[CORRECT];
+        code += 2u + 4u * u32(tally.cells[CORRECT_BEFORE]) + 8u * u32(tally.cells[CORRECT]);
     }
     for (var i = 0u; i < 10u; i++) {
         let is_logit = KL + i == LOGIT_CHANGE;
@@ -191,6 +198,7 @@ fn compare(pair: Pair, label: u32) -> Tally {
         tally.cells[select(KL + i, BIN_CONFIDENCE, i == 9u)] = units.value;
         tally.cells[CLAMPED] += i32(units.clamped);
     }
+    tally.change = vec4<f32>(values[0], values[2], values[3], f32(code));
     return tally;
 }
 
@@ -205,23 +213,25 @@ fn measure(k: u32, row: u32, first: u32) {
     }
     let variant_row = k * params.rows + row;
     let pair = top_classes(row_start(params.base, row), row_start(params.variants, variant_row));
-    var tally = Tally(array<i32, 18>(), FIRST_BIN, -1.0);
+    var tally = Tally(array<i32, 20>(), FIRST_BIN, vec4<f32>(-1.0));
     if pair.is_valid {
         tally = compare(pair, label);
     } else {
         tally.cells[INVALID] = 1;
     }
-    for (var i = 0u; i < 18u; i++) {
-        let value = tally.cells[i];
+    for (var i = 0u; i <= 20u; i++) {
+        let value = select(tally.cells[min(i, 19u)], tally.cells[COUNT], i == 20u);
         if value != 0 {
-            let cell = slot * SLOT_CELLS + select(i, tally.bin + i - BIN_COUNT, i >= BIN_COUNT);
+            let in_bin = select(tally.bin + i - BIN_COUNT, FIRST_CHANGE + change_bin(tally.cells[TV]), i == 20u);
+            let cell = slot * SLOT_CELLS + select(i, in_bin, i >= BIN_COUNT);
             cells_add(params.is_local != 0u, first, 2u * cell, i64_from_i32(value));
         }
     }
     if (params.has & 4u) != 0u {
         let at = row_start(params.per_sample, variant_row);
-        per_sample[at] = tally.kl;
-        per_sample[at + 1u] = select(-1.0, f32(tally.cells[FLIPS]), pair.is_valid);
+        for (var i = 0u; i < 4u; i++) {
+            per_sample[at + i] = tally.change[i];
+        }
     }
 }
 

@@ -36,6 +36,30 @@ pub fn calibration_bin(p: f32) -> usize {
     ((15.0 * p) as usize).min(BINS - 1)
 }
 
+/// Bins of the change of a prediction: four to an octave of its total variation, over sixteen octaves.
+pub const CHANGE_BINS: usize = 64;
+
+/// The bin of a total variation in units of 2⁻²⁶. By integers: the same on every device.
+///
+/// ```
+/// use gtca::common::measure::{change_bin, change_edge};
+/// assert_eq!((change_bin(0), change_bin(1 << 25), change_bin(1 << 26)), (0, 60, 63));
+/// assert_eq!(change_edge(60), 0.5); // bin 60: from one half to five eighths
+/// ```
+pub fn change_bin(units: i32) -> usize {
+    // A float's exponent and its first two binary digits; twenty digits fit it exactly.
+    let kept = (units.clamp(1 << 10, (1 << 26) - 1) >> 8) as f32;
+    (kept.to_bits() >> 21) as usize - 4 * (127 + 2)
+}
+
+/// Where a bin of [`change_bin`] starts: 0 and 1 around all of them, and 2⁻¹⁶·1.25 to 0.875 between.
+pub fn change_edge(bin: usize) -> f64 {
+    match bin {
+        0 => 0.0,
+        _ => (4 + bin % 4) as f64 * 2f64.powi((bin / 4) as i32 - 18),
+    }
+}
+
 /// The class's share of KL(p‖q), `q − p − p·log_ratio` with `log_ratio = log(q/p)`; never negative.
 pub fn kl_term(p: f32, q: f32, log_ratio: f32) -> f32 {
     let t = log_ratio;
@@ -192,6 +216,18 @@ mod tests {
         }
         assert_eq!(js_term(0.0, 0.0), 0.0);
         assert!((js_term(0.0, 1.0) - 0.5 * std::f32::consts::LN_2).abs() < 1e-7);
+    }
+
+    #[test]
+    fn a_change_lies_between_the_edges_of_its_bin() {
+        let at_edges = (0..=CHANGE_BINS).map(|bin| (change_edge(bin) / unit(MEASURE_DIGITS)) as i32);
+        let values = at_edges.flat_map(|edge| [edge - 1, edge, edge + 1]).chain((0..1 << 26).step_by(997));
+        for units in values.filter(|units| (0..1 << 26).contains(units)) {
+            let change = f64::from(units) * unit(MEASURE_DIGITS);
+            let bin = change_bin(units);
+            assert!((change_edge(bin)..change_edge(bin + 1)).contains(&change), "{units} in {bin}");
+        }
+        assert_eq!(change_edge(CHANGE_BINS), 1.0);
     }
 
     #[test]

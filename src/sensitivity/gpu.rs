@@ -13,7 +13,7 @@ static COMPARE: Kernel = Kernel {
     storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
     params_bytes: size_of::<CompareParams>(),
     flags: &[&[]],
-    loop_bound: "samples per lane (1 to 4) · (3 classes + 29) + 12",
+    loop_bound: "samples per lane (1 to 4) · (3 classes + 35) + 12",
     when: "every comparison of logits",
 };
 
@@ -75,7 +75,7 @@ struct FactoredParams {
 /// Samples of one invocation: several where there is work for many workgroups and the loop bound allows it.
 fn samples_per_lane(samples: u64, classes: u32) -> u32 {
     let spare = if samples >= 256 * 256 { 4 } else { 1 };
-    spare.min((MAX_ITERATIONS as u32 - 13) / (3 * classes + 29)).max(1)
+    spare.min((MAX_ITERATIONS as u32 - 13) / (3 * classes + 35)).max(1)
 }
 
 /// Runs of samples in which one variant's views each fit a binding.
@@ -123,7 +123,7 @@ fn compare(
     let groups = args.groups.map_or(base, |view| view.bind_rows(&rows, alignment));
     let per_sample = match &args.per_sample {
         Some(view) => view.block(&ks, &rows).bind(alignment),
-        None => unused.vector(2).bind(alignment),
+        None => unused.vector(4).bind(alignment),
     };
     let sums = args.sums.bind(alignment);
     let slot_words = probe.slot_words();
@@ -158,7 +158,7 @@ fn compare(
         knobs: &[],
         storage: &[base, variants, labels, groups, sums, per_sample],
         groups: u64::from(workgroups_per_k) * u64::from(count),
-        iterations: u64::from(per_lane) * (3 * u64::from(classes) + 29) + 12,
+        iterations: u64::from(per_lane) * (3 * u64::from(classes) + 35) + 12,
     })
 }
 

@@ -5,7 +5,9 @@
 //! | formula | shader | twin |
 //! |---|---|---|
 //! | flip, KL(p‖q), JS, TV, q_ŷ − p_ŷ, H(q) − H(p), max \|δ − mean δ\| | `shaders/sensitivity/compare.wgsl` | [`twin::compare`] |
-//! | with labels, of q: correct, NLL, Brier, 15 calibration bins | `shaders/sensitivity/compare.wgsl` | [`twin::compare`] |
+//! | with labels, of q: correct, NLL, Brier, 15 calibration bins; right before, right before and wrong now | `shaders/sensitivity/compare.wgsl` | [`twin::compare`] |
+//! | histogram of TV in 64 bins, four to an octave, for quantiles | `shaders/common/measure.wgsl` | [`change_bin`](crate::common::measure::change_bin) |
+//! | per pair, on request: KL, TV, q_ŷ − p_ŷ, flags, class | `shaders/sensitivity/compare.wgsl` | [`Change::of`] |
 //! | logits_k = base + λ·s·Σ_r g_k\[r\]·h̄\[r\]·M\[r, ·\], M = B_t·W_headᵀ | `shaders/sensitivity/factored.wgsl` | [`twin::factored`] |
 //!
 //! Two paths, one answer. *External* ([`Probe::external`]): the embedder supplies the logits of the variants, in
@@ -15,25 +17,28 @@
 //!
 //! Sums are 64-bit integers in fixed units (2⁻²⁶ clamped to ±31; logit changes 2⁻²⁰ clamped to ±2,047; rounded half
 //! to even; clamped values are counted): any order, sharding or chunking gives the same bits. [`Sensitivity`] holds
-//! them on the host, merges them and derives means. The metrics under the *recorded* metadata come from
-//! [`crate::metrics`]. Tests: `tests/gpu/sensitivity.rs`.
+//! them on the host, merges them and derives means and quantiles; [`Worst`] keeps the samples that moved furthest. The
+//! metrics under the *recorded* metadata come from [`crate::metrics`]. Tests: `tests/gpu/sensitivity.rs`.
 
+mod change;
 mod gpu;
 mod table;
 pub mod twin;
+mod worst;
 
+pub use change::Change;
 pub(crate) use gpu::KERNELS;
 pub use table::{Sensitivity, Tally};
+pub use worst::{Worst, WorstCase};
 
 use crate::Error;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
+use table::SLOT_CELLS;
 
 const OP: &str = "sensitivity";
 /// One invocation reads every class three times.
 const MAX_CLASSES: u32 = 19_900;
 const MAX_RANK: u32 = 59_999;
-/// Twelve counts and sums of [`Tally`], NLL, Brier, and three cells for each of 15 bins.
-const SLOT_CELLS: usize = 60;
 
 /// What is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +62,7 @@ impl Default for ProbeDesc {
 /// ```
 /// use gtca::sensitivity::{Probe, ProbeDesc};
 /// let probe = Probe::new(&ProbeDesc { classes: 16, groups: 4, perturbations: 16 }).unwrap();
-/// assert_eq!(probe.sums_words(), 16 * 5 * 60 * 2); // the fifth slot: samples without a group
+/// assert_eq!(probe.sums_words(), 16 * 5 * 126 * 2); // the fifth slot: samples without a group
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
@@ -77,7 +82,7 @@ pub struct External<'a> {
     /// u32 `[S, 1]`; none: all in group 0. What a perturbation cannot be done to is left out of a chunk's groups by an
     /// id that is not below [`ProbeDesc::groups`] (for donors: [`donor_groups`](crate::perturb::donor_groups)).
     pub groups: Option<View<'a>>,
-    /// Written: (KL, flip) of every pair as f32 `[Kc, S, 2]`; −1 where invalid.
+    /// Written: the [`Change`] of every pair as f32 `[Kc, S, 4]`.
     pub per_sample: Option<View<'a>>,
     /// Which perturbation the chunk's first is.
     pub first_perturbation: u32,
@@ -138,13 +143,13 @@ impl Probe {
         let probe = Self { desc: *desc };
         if probe.sums_words() > u64::from(u32::MAX) - 64 {
             let value = format!("{} of {} perturbations", desc.groups, desc.perturbations);
-            let rule = "(groups + 1)·perturbations·60 cells must fit 32-bit addresses";
+            let rule = "(groups + 1)·perturbations·126 cells must fit 32-bit addresses";
             return Err(Error::argument(OP, "groups", value, rule, "probe fewer perturbations at a time"));
         }
         Ok(probe)
     }
 
-    /// Words of the sums' buffer: perturbations · (groups + 1) · 60 cells of two.
+    /// Words of the sums' buffer: perturbations · (groups + 1) · 126 cells of two.
     pub fn sums_words(&self) -> u64 {
         let slots = u64::from(self.desc.perturbations).saturating_mul(u64::from(self.desc.groups) + 1);
         slots.saturating_mul(SLOT_CELLS as u64 * 2)
@@ -232,7 +237,7 @@ impl Probe {
             }
         }
         if let Some(view) = args.per_sample {
-            view.check_shape(OP, "per_sample", Dtype::F32, [count, samples, 2])?;
+            view.check_shape(OP, "per_sample", Dtype::F32, [count, samples, 4])?;
             used.push(("per_sample", view, Access::Write));
         }
         args.sums.check_cells(OP, "sums", self.sums_words(), gpu, args.mode)?;

@@ -1,10 +1,12 @@
 //! The sums on the host, and what they say.
 
 use super::twin::compare;
-use super::{OP, Probe, ProbeDesc, SLOT_CELLS};
+use super::{OP, Probe, ProbeDesc};
 use crate::Error;
 use crate::common::cells::{cells_from_words, restore, store, wrong_length};
-use crate::common::measure::{BINS, Mean, ReliabilityBin, bins_from_cells, ece, ratio};
+use crate::common::measure::{
+    BINS, CHANGE_BINS, Mean, ReliabilityBin, bins_from_cells, change_bin, change_edge, ece, ratio,
+};
 use crate::common::sum64::{Units, logit_units, measure_units};
 
 const COUNT: usize = 0;
@@ -22,15 +24,20 @@ const ENTROPY_CHANGE: usize = 11;
 const LOGIT_CHANGE: usize = 12;
 const NLL: usize = 13;
 const BRIER: usize = 14;
-const FIRST_BIN: usize = 15;
+const CORRECT_BEFORE: usize = 15;
+const BROKEN: usize = 16;
+const FIRST_BIN: usize = 17;
+const FIRST_CHANGE: usize = FIRST_BIN + 3 * BINS;
+/// Cells of one [`Tally`].
+pub(super) const SLOT_CELLS: usize = FIRST_CHANGE + CHANGE_BINS;
 /// "gtcS" in ASCII, and the version of the words' layout.
-const FORMAT: (u32, u32) = (0x5363_7467, 1);
+const FORMAT: (u32, u32) = (0x5363_7467, 2);
 
 /// Sums of changes by perturbation and group; equal sums are equal bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sensitivity {
     desc: ProbeDesc,
-    /// `[perturbation, slot, 60]`.
+    /// `[perturbation, slot, 126]`.
     cells: Vec<i64>,
 }
 
@@ -177,6 +184,7 @@ fn tally(cells: &mut [i64], base: &[f32], variant: &[f32], label: Option<usize>)
     add(KL, measure_units(moved.kl));
     add(JS, measure_units(moved.js));
     add(TV, measure_units(moved.tv));
+    add(FIRST_CHANGE + change_bin(measure_units(moved.tv).value), one(true));
     add(TOP_CHANGE, measure_units(moved.top_change));
     add(TOP_CHANGE_ABS, measure_units(moved.top_change.abs()));
     add(ENTROPY_CHANGE, measure_units(moved.entropy_change));
@@ -186,6 +194,9 @@ fn tally(cells: &mut [i64], base: &[f32], variant: &[f32], label: Option<usize>)
         let is_correct = one(moved.prediction == label);
         add(LABELLED, one(true));
         add(CORRECT, is_correct);
+        let was_correct = moved.base_prediction == label;
+        add(CORRECT_BEFORE, one(was_correct));
+        add(BROKEN, one(was_correct && moved.prediction != label));
         add(NLL, measure_units(nll));
         add(BRIER, measure_units(brier));
         add(bin, one(true));
@@ -250,6 +261,27 @@ impl Tally {
         self.mean(TV)
     }
 
+    /// How many pairs have which total variation: bin b from [`change_edge`]`(b)` to below the next, the last with 1.
+    pub fn tv_histogram(&self) -> [u64; CHANGE_BINS] {
+        std::array::from_fn(|bin| self.cells[FIRST_CHANGE + bin] as u64)
+    }
+
+    /// The total variation that a share `q` of the pairs does not exceed, from the histogram, linear within a bin: off by
+    /// at most the bin, which is a quarter of its lower edge or less (2⁻¹⁶·1.25 below that).
+    pub fn tv_quantile(&self, q: f64) -> Option<f64> {
+        let rank = q.clamp(0.0, 1.0) * self.count() as f64;
+        let mut below = 0.0;
+        for (bin, &count) in self.tv_histogram().iter().enumerate() {
+            let here = count as f64;
+            if count > 0 && below + here >= rank {
+                let [from, to] = [bin, bin + 1].map(change_edge);
+                return Some(from + (to - from) * (rank - below).max(0.0) / here);
+            }
+            below += here;
+        }
+        None
+    }
+
     /// Mean change of the probability of the class first predicted.
     pub fn top_change(&self) -> Mean {
         self.mean(TOP_CHANGE)
@@ -273,6 +305,21 @@ impl Tally {
     /// Accuracy under the perturbed metadata.
     pub fn accuracy(&self) -> Option<f64> {
         ratio(self.cells[CORRECT] as f64, self.labelled())
+    }
+
+    /// Accuracy under the recorded metadata, of the same pairs.
+    pub fn accuracy_before(&self) -> Option<f64> {
+        ratio(self.cells[CORRECT_BEFORE] as f64, self.labelled())
+    }
+
+    /// Predictions that were right and are wrong under the perturbed metadata.
+    pub fn broken(&self) -> u64 {
+        self.cells[BROKEN] as u64
+    }
+
+    /// Predictions that were wrong and are right under the perturbed metadata.
+    pub fn fixed(&self) -> u64 {
+        (self.cells[CORRECT] - self.cells[CORRECT_BEFORE] + self.cells[BROKEN]) as u64
     }
 
     /// Mean −log q of the label under the perturbed metadata, q clipped at 10⁻⁶; nat.

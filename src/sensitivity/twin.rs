@@ -10,6 +10,8 @@ use crate::common::numeric::{is_zero, precise_log};
 pub struct Compared {
     /// Whether the predicted class changed.
     pub is_flip: bool,
+    /// Class predicted from the base.
+    pub base_prediction: usize,
     /// Class predicted from the variant.
     pub prediction: usize,
     /// KL(p‖q), nat.
@@ -74,6 +76,7 @@ pub fn compare(base: &[f32], variant: &[f32], label: Option<usize>) -> Option<Co
     };
     Some(Compared {
         is_flip: p_class != q_class,
+        base_prediction: p_class,
         prediction: q_class,
         kl,
         js,

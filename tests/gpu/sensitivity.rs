@@ -1,8 +1,10 @@
 //! `sensitivity` against its twin and an f64 reference; order, sharding, chunking and paths bit for bit.
 
 use crate::support::*;
+use gtca::common::measure::{CHANGE_BINS, change_bin, change_edge};
+use gtca::common::sum64::measure_units;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
-use gtca::sensitivity::{External, Factored, Probe, ProbeDesc, Sensitivity, Tally, twin};
+use gtca::sensitivity::{Change, External, Factored, Probe, ProbeDesc, Sensitivity, Tally, Worst, twin};
 
 const UNIT: f64 = 1.0 / (1u64 << 26) as f64;
 
@@ -98,9 +100,9 @@ impl Case {
     }
 }
 
-/// Parts (first perturbation, data) measured one after the other into the same poisoned buffer; also (KL, flip) of
+/// Parts (first perturbation, data) measured one after the other into the same poisoned buffer; also the changes of
 /// the last.
-fn run_parts(gpu: &'static Gpu, layout: Layout, parts: &[(u32, Case)]) -> (Sensitivity, Vec<f32>) {
+fn run_parts(gpu: &'static Gpu, layout: Layout, parts: &[(u32, Case)]) -> (Sensitivity, Vec<Change>) {
     let probe = Probe::new(&parts[0].1.desc).unwrap();
     let words = probe.sums_words() as u32;
     let mut t = Tensors::new(gpu, layout);
@@ -111,7 +113,7 @@ fn run_parts(gpu: &'static Gpu, layout: Layout, parts: &[(u32, Case)]) -> (Sensi
         let count = part.perturbations() as u32;
         let base = t.f32([samples, 1, classes], &part.base);
         let variants = t.f32([count, samples, classes], &part.variants);
-        let per_sample = t.poisoned([count, samples, 2]);
+        let per_sample = t.poisoned([count, samples, 4]);
         let [labels, groups] = [&part.labels, &part.groups]
             .map(|values| values.as_ref().map(|values| t.u32([samples, 1, 1], values)));
         inputs.push((*first, base, variants, labels, groups, per_sample));
@@ -134,7 +136,15 @@ fn run_parts(gpu: &'static Gpu, layout: Layout, parts: &[(u32, Case)]) -> (Sensi
     })
     .unwrap();
     let table = pollster::block_on(probe.read(gpu, &t.view(sums))).unwrap();
-    (table, inputs.last().map(|input| t.read(input.5)).unwrap())
+    (table, inputs.last().map(|input| changes(&t.read(input.5))).unwrap())
+}
+
+fn changes(read_back: &[f32]) -> Vec<Change> {
+    bytemuck::cast_slice(read_back).to_vec()
+}
+
+fn assert_same_changes(name: &str, a: &[Change], b: &[Change]) {
+    assert_same_bits(name, bytemuck::cast_slice(a), bytemuck::cast_slice(b));
 }
 
 /// One pair in f64, from the definitions: flip, then KL, JS, TV, top change, its size, entropy change, logit change,
@@ -142,7 +152,9 @@ fn run_parts(gpu: &'static Gpu, layout: Layout, parts: &[(u32, Case)]) -> (Sensi
 struct Exact {
     is_flip: bool,
     measures: [f64; 7],
-    scores: Option<(f64, f64, bool)>,
+    /// NLL, Brier, right after, right before.
+    scores: Option<(f64, f64, bool, bool)>,
+    prediction: usize,
     confidence: f64,
 }
 
@@ -167,7 +179,7 @@ fn exact(base: &[f32], variant: &[f32], label: Option<usize>) -> Option<Exact> {
     let logit_change = l.iter().zip(&m).map(|(l, m)| (m - l - mean).abs()).fold(0.0, f64::max);
     let scores = label.map(|y| {
         let brier = lq.iter().enumerate().map(|(c, q)| (q.exp() - f64::from(u8::from(c == y))).powi(2)).sum();
-        (-lq[y].max(1e-6f64.ln()), brier, q_class == y)
+        (-lq[y].max(1e-6f64.ln()), brier, q_class == y, p_class == y)
     });
     Some(Exact {
         is_flip: p_class != q_class,
@@ -181,6 +193,7 @@ fn exact(base: &[f32], variant: &[f32], label: Option<usize>) -> Option<Exact> {
             logit_change,
         ],
         scores,
+        prediction: q_class,
         confidence: lq[q_class].exp(),
     })
 }
@@ -208,6 +221,7 @@ fn measures(tally: &Tally) -> [f64; 7] {
 
 fn check(name: &str, case: &Case, k: usize, tally: &Tally, keep: impl Fn(u32) -> bool) {
     let (mut count, mut invalid, mut flips, mut labelled, mut correct) = (0, 0, 0, 0, 0);
+    let (mut before, mut broken) = (0, 0);
     let (mut sums, mut nll, mut brier, mut confidence) = ([0.0; 7], 0.0, 0.0, 0.0);
     for i in 0..case.samples() {
         let group = case.groups.as_ref().map_or(0, |groups| groups[i]);
@@ -221,7 +235,9 @@ fn check(name: &str, case: &Case, k: usize, tally: &Tally, keep: impl Fn(u32) ->
         count += 1;
         flips += u64::from(pair.is_flip);
         sums.iter_mut().zip(pair.measures).for_each(|(sum, value)| *sum += value);
-        if let Some((log, score, is_correct)) = pair.scores {
+        if let Some((log, score, is_correct, was_correct)) = pair.scores {
+            before += u64::from(was_correct);
+            broken += u64::from(was_correct && !is_correct);
             (nll, brier, confidence) = (nll + log, brier + score, confidence + pair.confidence);
             labelled += 1;
             correct += u64::from(is_correct);
@@ -253,7 +269,10 @@ fn check(name: &str, case: &Case, k: usize, tally: &Tally, keep: impl Fn(u32) ->
     }
     assert_eq!(bins.iter().map(|bin| bin.count).sum::<u64>(), labelled, "{name}: bins");
     assert_eq!(bins.iter().map(|bin| bin.correct).sum::<u64>(), correct, "{name}: right ones");
-    assert_eq!(tally.accuracy(), (labelled > 0).then(|| correct as f64 / labelled as f64), "{name}");
+    let share = |right: u64| (labelled > 0).then(|| right as f64 / labelled as f64);
+    assert_eq!((tally.accuracy(), tally.accuracy_before()), (share(correct), share(before)), "{name}");
+    assert_eq!((tally.broken(), tally.fixed()), (broken, correct - (before - broken)), "{name}");
+    assert_eq!(tally.tv_histogram().iter().sum::<u64>(), count, "{name}: histogram");
 }
 
 fn desc(classes: u32, groups: u32, perturbations: u32) -> ProbeDesc {
@@ -355,33 +374,91 @@ fn twenty_repeats_give_the_same_words_and_per_sample_bits() {
     for repeat in 0..20 {
         let (again, bits) = run_parts(gpu, LAYOUTS[repeat % 2], &[(0, case.clone())]);
         assert_eq!(again, table);
-        assert_same_bits("per sample", &bits, &per_sample);
+        assert_same_changes("per sample", &bits, &per_sample);
     }
 }
 
 #[test]
-fn per_sample_output_is_kl_and_flip_and_does_not_depend_on_neighbours() {
+fn per_sample_output_says_how_and_does_not_depend_on_neighbours() {
     let Some(gpu) = gpu() else { return };
     let mut case = Case::new(270, desc(5, 1, 3));
     case.variants[5 * 4] = f32::NAN;
     let (_, out) = run_parts(gpu, Layout::OneBuffer, &[(0, case.clone())]);
     for k in 0..3 {
         for i in 0..270 {
-            let pair = &out[(k * 270 + i) * 2..][..2];
-            match exact(case.row(i), case.variant(k, i), None) {
-                Some(exact) => {
-                    assert!((f64::from(pair[0]) - exact.measures[0]).abs() <= pair_bound(5));
-                    assert_eq!(pair[1], f32::from(u8::from(exact.is_flip)));
-                }
-                None => assert_eq!((k, i, pair), (0, 4, &[-1.0, -1.0][..])),
+            let change = out[k * 270 + i];
+            let twin = Change::of(case.row(i), case.variant(k, i), case.labels.as_ref().map(|l| l[i]));
+            assert_eq!(change.code, twin.code);
+            let Some(exact) = exact(case.row(i), case.variant(k, i), case.label(i)) else {
+                assert_eq!((k, i, change), (0, 4, Change::INVALID));
+                continue;
+            };
+            let found = [change.kl, change.tv, change.top_change];
+            for (found, at) in found.into_iter().zip([0, 2, 3]) {
+                assert!((f64::from(found) - exact.measures[at]).abs() <= pair_bound(5), "measure {at}");
             }
+            assert_eq!((change.is_flip(), change.prediction()), (exact.is_flip, Some(exact.prediction)));
+            let right = exact.scores.map(|(_, _, after, before)| (before, after));
+            assert_eq!(change.is_correct_before().zip(change.is_correct()), right);
         }
     }
     for i in [0, 7, 255, 256, 269] {
         let (_, alone) = run_parts(gpu, Layout::Separate, &[(0, case.pick(0..3, &[i]))]);
         for k in 0..3 {
-            assert_same_bits("alone", &alone[k * 2..][..2], &out[(k * 270 + i) * 2..][..2]);
+            assert_same_changes("alone", &alone[k..k + 1], &out[k * 270 + i..][..1]);
         }
+    }
+}
+
+#[test]
+fn the_histogram_counts_the_changes_written_and_gives_their_quantiles() {
+    let Some(gpu) = gpu() else { return };
+    let case = Case::new(700, desc(5, 1, 4));
+    let (table, out) = run_parts(gpu, Layout::OneBuffer, &[(0, case)]);
+    for k in 0..4 {
+        let mut tv: Vec<f32> = out[k * 700..][..700].iter().map(|change| change.tv).collect();
+        let mut counts = [0; CHANGE_BINS];
+        tv.iter().for_each(|&tv| counts[change_bin(measure_units(tv).value)] += 1);
+        let tally = table.overall(k as u32).unwrap();
+        assert_eq!(tally.tv_histogram(), counts);
+        tv.sort_by(f32::total_cmp);
+        for q in [0.0, 0.05, 0.5, 0.9, 0.99, 1.0] {
+            let exact = f64::from(tv[((q * 700.0) as usize).min(699)]);
+            let width = (exact / 4.0).max(change_edge(1));
+            let found = tally.tv_quantile(q).unwrap();
+            // The next sample may lie in the next bin.
+            let next = f64::from(tv[((q * 700.0) as usize).saturating_sub(1).min(699)]);
+            assert!(
+                found <= exact.max(next) + width && found >= exact.min(next) - width,
+                "{q}: {found} {exact}"
+            );
+        }
+    }
+    assert_eq!(Sensitivity::new(&desc(2, 1, 1)).unwrap().overall(0).unwrap().tv_quantile(0.5), None);
+}
+
+#[test]
+fn the_worst_cases_do_not_depend_on_the_cut() {
+    let Some(gpu) = gpu() else { return };
+    let case = Case::new(300, desc(5, 1, 3));
+    let order: Vec<usize> = (0..300).map(|i| i * 77 % 300).collect();
+    let worst = |parts: &[&[usize]]| {
+        let mut worst = Worst::new(3, 10);
+        for part in parts {
+            let (_, changes) = run_parts(gpu, Layout::Separate, &[(0, case.pick(0..3, part))]);
+            worst.add(0, &part.iter().map(|&i| i as u64).collect::<Vec<_>>(), &changes).unwrap();
+        }
+        worst
+    };
+    let whole = worst(&[&order]);
+    assert_eq!(worst(&[&order[200..], &order[..77], &order[77..200]]), whole);
+    let mut all: Vec<_> =
+        (0..300).map(|i| (exact(case.row(i), case.variant(2, i), None).unwrap().measures[0], i)).collect();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let found = whole.of(2);
+    assert_eq!(found.len(), 10);
+    for (found, (kl, _)) in found.iter().zip(&all) {
+        assert!((f64::from(found.change.kl) - kl).abs() <= pair_bound(5));
     }
 }
 
@@ -511,14 +588,14 @@ impl Layer {
         rows.collect()
     }
 
-    /// The table and (KL, flip), with λ from the host or from a buffer.
+    /// The table and the changes, with λ from the host or from a buffer.
     fn run(
         &self,
         gpu: &'static Gpu,
         layout: Layout,
         lambda: f32,
         in_buffer: bool,
-    ) -> (Sensitivity, Vec<f32>) {
+    ) -> (Sensitivity, Vec<Change>) {
         let (samples, classes, rank) = (self.samples as u32, self.classes as u32, self.rank as u32);
         let (width, row) = (self.gate_width as u32, self.samples * self.gate_width);
         let count = (self.gates.len() / row) as u32;
@@ -530,7 +607,7 @@ impl Layer {
         let map = t.f32([rank, 1, classes], &self.map);
         let true_gates = t.f32([1, samples, width], &self.true_gates);
         let gates = t.f32([count, samples, width], &self.gates);
-        let per_sample = t.poisoned([count, samples, 2]);
+        let per_sample = t.poisoned([count, samples, 4]);
         let sums = t.u32([1, 1, words], &vec![POISON; words as usize]);
         let knob = gpu.upload("lambda", &[lambda]);
         t.run(|recorder| {
@@ -552,7 +629,7 @@ impl Layer {
             probe.factored(recorder, &args)
         })
         .unwrap();
-        (pollster::block_on(probe.read(gpu, &t.view(sums))).unwrap(), t.read(per_sample))
+        (pollster::block_on(probe.read(gpu, &t.view(sums))).unwrap(), changes(&t.read(per_sample)))
     }
 }
 
@@ -585,8 +662,8 @@ fn the_factored_path_gives_what_the_external_path_gives_on_the_same_logits() {
                 );
             }
         }
-        for (a, b) in per_sample.iter().zip(&pairs).step_by(2) {
-            assert!((f64::from(a - b)).abs() <= shift + pair_bound(classes as u32));
+        for (a, b) in per_sample.iter().zip(&pairs) {
+            assert!((f64::from(a.kl - b.kl)).abs() <= shift + pair_bound(classes as u32));
         }
     }
 }
@@ -630,13 +707,10 @@ fn samples_and_perturbations_beyond_one_chunk_of_scratch_are_all_measured() {
     for k in 0..2 {
         let tally = table.overall(k).unwrap();
         assert_eq!((tally.count(), tally.invalid()), (84_000, 0));
-        let pairs = &per_sample[k as usize * 168_000..][..168_000];
-        let kl: f64 = pairs.iter().step_by(2).map(|&kl| f64::from(kl)).sum();
+        let pairs = &per_sample[k as usize * 84_000..][..84_000];
+        let kl: f64 = pairs.iter().map(|change| f64::from(change.kl)).sum();
         assert!((tally.kl().units() as f64 * UNIT - kl).abs() <= 84_000.0 * UNIT);
-        assert_eq!(
-            pairs.iter().skip(1).step_by(2).filter(|&&flip| flip == 1.0).count() as u64,
-            tally.flips()
-        );
+        assert_eq!(pairs.iter().filter(|change| change.is_flip()).count() as u64, tally.flips());
     }
 }
 

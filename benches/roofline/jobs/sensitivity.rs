@@ -1,4 +1,4 @@
-//! `sensitivity_factored`: 16 perturbations of 65,536 samples, a gate per rank for each pair; (KL, flip) of each pair
+//! `sensitivity_factored`: 16 perturbations of 65,536 samples, a gate per rank for each pair; the change of each pair
 //! written, and the sums. `…_naive`: the logits of every variant from unfused ops, then the external path.
 //!
 //! Bytes are gates, hidden, base logits and the pairs written. Flops are those of the logits; the measures' count for
@@ -9,7 +9,7 @@ use crate::kernels::{Kernels, Step};
 use crate::{Case, Job};
 use gtca::gpu::{Gpu, Knob, Mode, View};
 use gtca::linear::{Forward, Linear, LinearDesc};
-use gtca::sensitivity::{External, Factored, Probe, ProbeDesc, twin};
+use gtca::sensitivity::{Change, External, Factored, Probe, ProbeDesc, twin};
 use std::rc::Rc;
 
 const SAMPLES: u32 = 65_536;
@@ -41,7 +41,7 @@ struct Problem {
     map: wgpu::Buffer,
     /// `[1 + perturbations, samples, rank]`; the first are those under the recorded metadata.
     gates: wgpu::Buffer,
-    /// `[perturbations, samples, 2]`.
+    /// `[perturbations, samples, 4]`.
     pairs: wgpu::Buffer,
     sums: wgpu::Buffer,
     probe: Probe,
@@ -59,7 +59,7 @@ impl Problem {
             hidden: gpu.upload("hidden", &hidden_host),
             map: gpu.upload("map", &map_host),
             gates: gpu.upload("gates", &gates_host),
-            pairs: gpu.zeros("pairs", u64::from(PERTURBATIONS * SAMPLES) * 8),
+            pairs: gpu.zeros("pairs", u64::from(PERTURBATIONS * SAMPLES) * 16),
             sums: probe.sums(gpu),
             base_host,
             hidden_host,
@@ -88,16 +88,15 @@ impl Problem {
         twin::factored(&base, &gate, &row(&self.hidden_host, sample, RANK), &self.map_host, 1.0, 1.0)
     }
 
-    /// KL and flips of the first samples under the first and the last perturbation.
+    /// The changes of the first samples under the first and the last perturbation.
     fn check(&self, gpu: &Gpu) {
         for k in [0, PERTURBATIONS - 1] {
             let first = k * SAMPLES;
-            let got = read_rows(gpu, &self.pairs, 2, first..first + 64);
+            let got = read_rows(gpu, &self.pairs, 4, first..first + 64);
             let expected: Vec<f32> = (0..64)
                 .flat_map(|sample| {
                     let (base, variant) = (self.logits(0, sample), self.logits(1 + k, sample));
-                    let pair = twin::compare(&base, &variant, None).expect("finite logits");
-                    [pair.kl, f32::from(u8::from(pair.is_flip))]
+                    bytemuck::cast::<Change, [f32; 4]>(Change::of(&base, &variant, None))
                 })
                 .collect();
             assert_near("sensitivity pairs", &got, &expected);
@@ -105,7 +104,7 @@ impl Problem {
     }
 
     fn job(self: &Rc<Self>, record: Box<dyn FnMut(&mut wgpu::CommandEncoder)>) -> Job {
-        let of_sample = (1 + PERTURBATIONS) * RANK + RANK + CLASSES + 2 * PERTURBATIONS;
+        let of_sample = (1 + PERTURBATIONS) * RANK + RANK + CLASSES + 4 * PERTURBATIONS;
         let flops = (1 + PERTURBATIONS) * RANK * (2 * CLASSES + 1);
         let problem = Rc::clone(self);
         Job {
@@ -132,7 +131,7 @@ fn factored(gpu: &Gpu) -> Job {
             scale: 1.0,
             labels: None,
             groups: None,
-            per_sample: Some(View::tokens(&own.pairs, [PERTURBATIONS, SAMPLES, 2])),
+            per_sample: Some(View::tokens(&own.pairs, [PERTURBATIONS, SAMPLES, 4])),
             first_perturbation: 0,
             sums: own.probe.view(&own.sums),
             mode: Mode::Overwrite,
@@ -194,7 +193,7 @@ fn naive(gpu: &Gpu) -> Job {
                 .at(u64::from(SAMPLES * CLASSES) * 4),
             labels: None,
             groups: None,
-            per_sample: Some(View::tokens(&own.pairs, [PERTURBATIONS, SAMPLES, 2])),
+            per_sample: Some(View::tokens(&own.pairs, [PERTURBATIONS, SAMPLES, 4])),
             first_perturbation: 0,
             sums: own.probe.view(&own.sums),
             mode: Mode::Overwrite,
