@@ -148,7 +148,7 @@ impl LastLayer {
         for (name, view, dtype, shape) in [
             ("base", args.base, Dtype::F32, [samples, 1, classes]),
             ("counts", args.counts, Dtype::U32, [samples, 1, 1]),
-            ("per_sample", args.per_sample, Dtype::F32, [variants - 1, samples, 2]),
+            ("per_sample", args.per_sample, Dtype::F32, [variants - 1, samples, 4]),
         ] {
             if let Some(view) = view {
                 view.check_shape(OP, name, dtype, shape)?;

@@ -249,7 +249,7 @@ fn run(gpu: &'static Gpu, layout: Layout, p: &Problem, how: How) -> (Sensitivity
     let gates = t.f32([p.variants, samples, p.rank], &p.gates);
     let [counts, labels, groups] =
         [&p.counts, &p.labels, &p.groups].map(|values| t.u32([samples, 1, 1], values));
-    let per_sample = t.poisoned([changes, samples, 2]);
+    let per_sample = t.poisoned([changes, samples, 4]);
     let sums = t.u32([1, 1, words], &vec![POISON; words as usize]);
     let lora = lora([p.inputs, p.outputs, p.rank]);
     let (activation, lambda) = (p.act, Knob::Host(0.9));
@@ -326,7 +326,7 @@ fn check(name: &str, p: &Problem, (table, pairs): &(Sensitivity, Vec<f32>)) {
         for s in 0..p.samples as usize {
             let (base, moved) = (of(0, s), of(k, s));
             let kl: f64 = base.iter().zip(moved).map(|(p, q)| p * (p / q).ln()).sum();
-            let got = f64::from(pairs[((k - 1) * p.samples as usize + s) * 2]);
+            let got = f64::from(pairs[((k - 1) * p.samples as usize + s) * 4]);
             assert!((got - kl).abs() < 1e-5, "{name} {k} {s}: KL {got} against {kl}");
             tv_sum += 0.5 * base.iter().zip(moved).map(|(p, q)| (p - q).abs()).sum::<f64>();
             nll_sum -= moved[p.labels[s] as usize].max(1e-6).ln();

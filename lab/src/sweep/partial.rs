@@ -18,7 +18,7 @@ use crate::Error;
 use crate::report::atomic;
 
 const KEY: &str = "gtca-sweep";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Groups of the samples by one column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

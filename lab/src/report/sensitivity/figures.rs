@@ -6,7 +6,7 @@ use plotters::style::{Color, RGBColor};
 use super::super::plots::canvas::{Axis, DrawError, Panel, Place, draw, rounded, ticks};
 use super::super::plots::{Figure, look};
 use super::{Model, Page};
-use crate::sweep::{Effect, Estimate};
+use crate::sweep::Estimate;
 
 const SIZE: (u32, u32) = (740, 500);
 const PLACE: Place = Place { left: 96, top: 66, width: 618, height: 348 };
@@ -16,19 +16,29 @@ const PALE: RGBColor = RGBColor(150, 150, 150);
 /// More bars cannot be told apart.
 const MOST_BARS: usize = 40;
 
-/// A number of an effect that is drawn with its interval.
+/// A number under one perturbation that is drawn with a band.
 pub(super) struct Measure {
     pub(super) label: &'static str,
     /// Multiplies the labels of the axis.
     scale: f64,
-    of: fn(&Effect) -> Option<Estimate>,
+    of: fn(&Model, usize) -> Option<Estimate>,
 }
 
-pub(super) const FLIPS: Measure = Measure { label: "flipped, %", scale: 100.0, of: |e| e.flips };
-pub(super) const CHANGE: Measure = Measure { label: "mean total variation", scale: 1.0, of: |e| e.change };
+pub(super) const FLIPS: Measure = Measure { label: "flipped, %", scale: 100.0, of: |m, k| m.effect(k).flips };
+pub(super) const CHANGE: Measure =
+    Measure { label: "mean total variation", scale: 1.0, of: |m, k| m.effect(k).change };
 pub(super) const ACCURACY: Measure =
-    Measure { label: "change of accuracy, points", scale: 100.0, of: |e| e.accuracy };
-pub(super) const NLL: Measure = Measure { label: "change of NLL, nat", scale: 1.0, of: |e| e.nll };
+    Measure { label: "change of accuracy, points", scale: 100.0, of: |m, k| m.effect(k).accuracy };
+pub(super) const NLL: Measure =
+    Measure { label: "change of NLL, nat", scale: 1.0, of: |m, k| m.effect(k).nll };
+/// The median, with the band of nine samples in ten.
+pub(super) const SAMPLES: Measure = Measure { label: "total variation", scale: 1.0, of: spread };
+
+fn spread(model: &Model, k: usize) -> Option<Estimate> {
+    let tally = model.partial.overall(k)?;
+    let [low, value, high] = [0.05, 0.5, 0.95].map(|share| tally.tv_quantile(share));
+    Some(Estimate { value: value?, low: low?, high: high? })
+}
 
 struct Course {
     model: String,
@@ -37,9 +47,9 @@ struct Course {
 
 fn courses(page: &Page, measure: &Measure, place: &dyn Fn(&str) -> Option<f64>) -> Vec<Course> {
     let of = |model: &Model| {
-        let effects = page.perturbations().iter().zip(&model.diagnosis.effects);
+        let names = page.perturbations().iter().enumerate();
         let mut points: Vec<_> =
-            effects.filter_map(|(name, effect)| Some((place(name)?, (measure.of)(effect)?))).collect();
+            names.filter_map(|(k, name)| Some((place(name)?, (measure.of)(model, k)?))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         Course { model: model.partial.subject.model.clone(), points }
     };

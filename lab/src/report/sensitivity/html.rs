@@ -134,15 +134,18 @@ fn interval(estimate: Estimate, scale: f64, digits: usize) -> String {
 
 fn curves(page: &Page) -> Result<String, DrawError> {
     const CAPTION: &str = "Bands are 95 % intervals.";
+    const SAMPLES: &str = "The median sample, and a band from 5 to 95 % of the samples.";
     let plots = [
         figure(figures::distance(page, &figures::FLIPS)?, "Flips when the place is moved", CAPTION),
         figure(figures::distance(page, &figures::CHANGE)?, "Change when the place is moved", CAPTION),
         figure(figures::distance(page, &figures::ACCURACY)?, "Accuracy when the place is moved", CAPTION),
+        figure(figures::distance(page, &figures::SAMPLES)?, "Samples when the place is moved", SAMPLES),
         figure(figures::months(page, &figures::FLIPS)?, "Flips when the date is shifted", CAPTION),
         figure(figures::months(page, &figures::CHANGE)?, "Change when the date is shifted", CAPTION),
         figure(figures::months(page, &figures::ACCURACY)?, "Accuracy when the date is shifted", CAPTION),
+        figure(figures::months(page, &figures::SAMPLES)?, "Samples when the date is shifted", SAMPLES),
     ];
-    Ok(format!("<h2>Distance and month</h2>\n<div class=\"plots three\">\n{}</div>\n", plots.concat()))
+    Ok(format!("<h2>Distance and month</h2>\n<div class=\"plots two\">\n{}</div>\n", plots.concat()))
 }
 
 /// The perturbation that is shown where only one can be: another climate, else the one that changes most.

@@ -14,7 +14,7 @@ pub use text::table;
 
 use crate::Error;
 use crate::report::atomic;
-use crate::sweep::{Diagnosis, Partial};
+use crate::sweep::{Diagnosis, Effect, Partial};
 
 /// Resamples of the bootstrap behind the intervals.
 pub const REPLICATES: usize = 1000;
@@ -35,6 +35,12 @@ pub struct Page {
 struct Model {
     partial: Partial,
     diagnosis: Diagnosis,
+}
+
+impl Model {
+    fn effect(&self, perturbation: usize) -> &Effect {
+        &self.diagnosis.effects[perturbation]
+    }
 }
 
 impl Page {

@@ -19,19 +19,25 @@ pub(super) struct Row {
 }
 
 type Measure = (&'static str, fn(&Tally) -> Option<f64>);
-const MEASURES: [Measure; 15] = [
+const MEASURES: [Measure; 21] = [
     ("samples", |t| Some(t.count() as f64)),
     ("invalid", |t| Some(t.invalid() as f64)),
     ("flips", Tally::flip_rate),
     ("kl", |t| t.kl().value()),
     ("js", |t| t.js().value()),
     ("tv", |t| t.tv().value()),
+    ("tv_p05", |t| t.tv_quantile(0.05)),
+    ("tv_p50", |t| t.tv_quantile(0.5)),
+    ("tv_p95", |t| t.tv_quantile(0.95)),
     ("top_change", |t| t.top_change().value()),
     ("top_change_abs", |t| t.top_change_abs().value()),
     ("entropy_change", |t| t.entropy_change().value()),
     ("logit_change", |t| t.logit_change().value()),
     ("labelled", |t| Some(t.labelled() as f64)),
     ("accuracy", Tally::accuracy),
+    ("accuracy_before", Tally::accuracy_before),
+    ("broken", |t| Some(t.broken() as f64)),
+    ("fixed", |t| Some(t.fixed() as f64)),
     ("nll", |t| t.nll().value()),
     ("brier", |t| t.brier().value()),
     ("ece", Tally::ece),
