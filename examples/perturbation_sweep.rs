@@ -62,8 +62,9 @@ async fn sweep(gpu: &Gpu) -> Result<(), Error> {
     adapter.condition(&mut recorder, &as_recorded, &Condition { records, validity, mu })?;
     // What each has of its own: records, their gates, and how far the logits move.
     for (k, &(_, perturbation)) in (0..).zip(&wrong) {
-        let args = perturb::Args { records, out: moved, v, donors: None, grid: None, status: None, step: k };
-        Perturb::new(&PerturbDesc { perturbation, seed: 1 })?.record(&mut recorder, &args)?;
+        let args =
+            perturb::Args { records, out: moved, v, donors: None, lookup: None, status: None, step: k };
+        Perturb::new(&PerturbDesc { parts: &[perturbation], seed: 1 })?.record(&mut recorder, &args)?;
         adapter.condition(&mut recorder, &perturbed, &Condition { records: moved, validity: v, mu })?;
         let args = Factored {
             base: View::matrix(&base, SAMPLES, CLASSES),

@@ -12,7 +12,7 @@ use crate::train::{
 use crate::{Error, data};
 use gtca::encode::{IdTables, Plan};
 use gtca::gpu::Gpu;
-use gtca::perturb::ClimateGrid;
+use gtca::perturb::{Lookup, LookupGrid};
 use gtca::records::{Record, Records};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::Path;
@@ -31,7 +31,7 @@ pub struct Run<'a> {
     /// The world behind synthetic data, whose posteriors are known.
     pub world: Option<&'a World>,
     /// Climate zones by place, for displaced records.
-    pub grid: Option<ClimateGrid>,
+    pub grid: Option<Lookup>,
     /// First model seed; also that of drawn splits.
     pub seed: u64,
     /// How many model seeds.
@@ -50,8 +50,9 @@ pub struct Run<'a> {
 ///
 /// # Errors
 /// A grid larger than the kernels take.
-pub fn kernel_grid(grid: &data::ClimateGrid, no_data: &[u8]) -> Result<ClimateGrid, Error> {
-    Ok(ClimateGrid::new(grid.rows as u32, grid.columns as u32, grid.codes.clone(), no_data)?)
+pub fn kernel_grid(grid: &data::ClimateGrid, no_data: &[u8]) -> Result<Lookup, Error> {
+    let zones = LookupGrid::new(grid.rows as u32, grid.columns as u32, &grid.codes, no_data)?;
+    Ok(Lookup::new().climate_zone(zones))
 }
 
 impl Run<'_> {
@@ -282,7 +283,7 @@ impl Case<'_> {
         inputs
     }
 
-    fn gtca(&self, grid: Option<&ClimateGrid>) -> Result<ModelResult, Error> {
+    fn gtca(&self, grid: Option<&Lookup>) -> Result<ModelResult, Error> {
         let start = Instant::now();
         let parts = [&self.train, &self.validation];
         let (model, outcome) =

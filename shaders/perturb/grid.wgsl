@@ -1,5 +1,5 @@
 // The cell of a global grid that a place lies in: first row north, first column at −180°.
-// Twin: `ClimateGrid::cell` in src/perturb/grid.rs, bit-equal.
+// Twin: `LookupGrid::cell` in src/perturb/grid.rs, bit-equal.
 
 #import common/fixed64
 #import common/geodesy

@@ -1,6 +1,7 @@
 //! Recording of the perturbation kernel.
 
-use super::{Args, OP, Plan, STATUS_WORDS};
+use super::plan::Part;
+use super::{Args, MAX_PARTS, OP, Perturb, STATUS_WORDS};
 use crate::Error;
 use crate::gpu::{Binding, Dispatch, Dtype, Kernel, Recorder, Rows};
 use bytemuck::{Pod, Zeroable};
@@ -8,18 +9,25 @@ use bytemuck::{Pod, Zeroable};
 static PERTURB: Kernel = Kernel {
     name: "perturb/perturb",
     source: include_str!("../../shaders/perturb/perturb.wgsl"),
-    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write, Binding::Write],
+    storage: &[
+        Binding::Read,
+        Binding::Read,
+        Binding::Read,
+        Binding::Read,
+        Binding::Write,
+        Binding::Write,
+        Binding::Write,
+    ],
     params_bytes: size_of::<Params>(),
     flags: &[&[]],
-    loop_bound: "400",
+    loop_bound: "300·(parts + 1)",
     when: "every perturbation of records",
 };
 
 pub(crate) const KERNELS: &[&Kernel] = &[&PERTURB];
 
-/// Iterations of one invocation: five rotations of 31 steps at each sine and cosine, the record's words, status bits,
-/// rounds of random draws.
-const ITERATIONS: u64 = 400;
+/// Iterations of one part: five rotations of 31 steps at each sine and cosine, the record's words, status bits, grids.
+const ITERATIONS: u64 = 300;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -27,33 +35,19 @@ struct Params {
     records: Rows,
     out: Rows,
     v: Rows,
-    donors: Rows,
-    no_data: [u32; 8],
-    samples: u32,
-    kind: u32,
-    fields: u32,
-    months: i32,
+    pool: Rows,
     seed: [u32; 2],
-    purpose: u32,
+    samples: u32,
+    pool_size: u32,
     step: u32,
-    bearing: u32,
-    bearing_is_random: u32,
-    angle: u32,
-    angle_span: u32,
-    drop_all: u32,
-    drop_group: u32,
-    displace: u32,
+    parts_used: u32,
+    donors_start: u32,
     status_start: u32,
-    grid_start: u32,
-    grid_rows: u32,
-    grid_columns: u32,
-    pad: u32,
+    grids: [[u32; 4]; 3],
+    parts: [Part; MAX_PARTS],
 }
 
-/// In place of a span of random angles: the angle is fixed.
-const FIXED_ANGLE: u32 = u32::MAX;
-
-pub(super) fn perturb(recorder: &mut Recorder<'_>, plan: &Plan, args: &Args<'_>) -> Result<(), Error> {
+pub(super) fn perturb(recorder: &mut Recorder<'_>, op: &Perturb, args: &Args<'_>) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let samples = args.records.width();
     let ignored;
@@ -65,43 +59,37 @@ pub(super) fn perturb(recorder: &mut Recorder<'_>, plan: &Plan, args: &Args<'_>)
         }
     };
     // What is not used is bound to the records, which are there in any case.
-    let (grid, grid_view) = args.grid.map_or((None, args.records), |(grid, view)| (Some(grid), view));
-    let [records, out, v, status, donors, grid_bound] =
-        [args.records, args.out, args.v, status, args.donors.unwrap_or(args.records), grid_view]
-            .map(|view| view.bind(alignment));
+    let (lookup, grids) = args.lookup.map_or((None, args.records), |(lookup, view)| (Some(lookup), view));
+    let (indices, pool, pool_size) = match args.donors {
+        Some(donors) => (donors.indices, donors.pool, donors.pool.width()),
+        None => (args.records, args.records, 0),
+    };
+    let [records, out, v, status, indices, pool, grids] =
+        [args.records, args.out, args.v, status, indices, pool, grids].map(|view| view.bind(alignment));
+    let mut parts = [Part::zeroed(); MAX_PARTS];
+    parts[..op.parts.len()].copy_from_slice(&op.parts);
     let params = Params {
         records: records.rows,
         out: out.rows,
         v: v.rows,
-        donors: donors.rows,
-        no_data: grid.map_or([0; 8], super::ClimateGrid::no_data),
+        pool: pool.rows,
+        seed: [op.seed as u32, (op.seed >> 32) as u32],
         samples,
-        kind: plan.kind,
-        fields: plan.fields.bits(),
-        months: plan.months,
-        seed: [plan.seed as u32, (plan.seed >> 32) as u32],
-        purpose: plan.purpose,
+        pool_size,
         step: args.step,
-        bearing: plan.bearing,
-        bearing_is_random: plan.bearing_is_random.into(),
-        angle: plan.angle,
-        angle_span: plan.angle_span.unwrap_or(FIXED_ANGLE),
-        drop_all: plan.drop_all,
-        drop_group: plan.drop_group,
-        displace: plan.displace,
+        parts_used: op.parts.len() as u32,
+        donors_start: indices.rows.start,
         status_start: status.rows.start,
-        grid_start: grid_bound.rows.start,
-        grid_rows: grid.map_or(0, super::ClimateGrid::rows),
-        grid_columns: grid.map_or(0, super::ClimateGrid::columns),
-        pad: 0,
+        grids: lookup.map_or([[0; 4]; 3], |lookup| lookup.layout(grids.rows.start)),
+        parts,
     };
     recorder.dispatch(&Dispatch {
         kernel: &PERTURB,
         flags: &[],
         params: bytemuck::bytes_of(&params),
         knobs: &[],
-        storage: &[records, donors, grid_bound, out, v, status],
+        storage: &[records, indices, pool, grids, out, v, status],
         groups: u64::from(samples).div_ceil(64),
-        iterations: ITERATIONS,
+        iterations: ITERATIONS * (op.parts.len() as u64 + 1),
     })
 }

@@ -228,7 +228,8 @@ impl Not for Fields {
     }
 }
 
-/// The table as WGSL constants: `LAT_WORD` and `LAT_BIT` for each field, the bits of each group, `RECORD_WORDS`.
+/// The table as WGSL constants: `LAT_WORD` and `LAT_BIT` for each field, the bits of each group, `RECORD_WORDS`, and by
+/// word the bit of the field that it belongs to, `WORD_BITS`.
 ///
 /// Shaders get it with `#import records/fields`.
 pub fn wgsl_constants() -> String {
@@ -252,8 +253,27 @@ pub fn wgsl_constants() -> String {
     ] {
         constant(name, fields.bits());
     }
+    let bits = WORD_FIELDS.map(|field| format!("{:#x}u", field.bits()));
+    writeln!(out, "const WORD_BITS = array<u32, {RECORD_WORDS}>({});", bits.join(", "))
+        .expect("writing to a string cannot fail");
     out
 }
+
+/// By word of a record the field that it belongs to; none for the validity bits.
+pub(crate) const WORD_FIELDS: [Fields; RECORD_WORDS as usize] = {
+    let mut words = [Fields::NONE; RECORD_WORDS as usize];
+    let mut i = 0;
+    while i < FIELDS.len() {
+        let info = &FIELDS[i];
+        let mut word = info.word;
+        while word < info.word + info.kind.words() {
+            words[word as usize] = Fields::of(&[info.field]);
+            word += 1;
+        }
+        i += 1;
+    }
+    words
+};
 
 #[cfg(test)]
 mod tests {
@@ -284,5 +304,9 @@ mod tests {
         let text = wgsl_constants();
         assert!(text.contains("const GSD_M_WORD = 0xau;"), "{text}");
         assert!(text.contains("const HOUR_BIT = 0x40000u;"), "{text}");
+        assert!(
+            text.contains("const WORD_BITS = array<u32, 25>(0x0u, 0x1u, 0x1u, 0x2u, 0x2u, 0x4u,"),
+            "{text}"
+        );
     }
 }

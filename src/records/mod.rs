@@ -11,11 +11,13 @@ mod s2;
 mod units;
 mod valid;
 
+pub(crate) use fields::WORD_FIELDS;
 pub use fields::{FIELDS, Field, FieldInfo, Fields, Kind, RECORD_WORDS, wgsl_constants};
 pub use mgrs::MgrsSquare;
 pub use record::Record;
 pub use s2::S2Cell;
 pub use units::{degrees_from_fixed, fixed_from_degrees};
+pub(crate) use valid::possible_fields;
 
 use crate::Error;
 use crate::common::season::TimeFields;
@@ -99,7 +101,7 @@ impl Records {
     /// # Panics
     /// When `sample` is out of range.
     pub fn possible_fields(&self, sample: usize) -> Fields {
-        valid::possible_fields(&self.record_words(sample))
+        possible_fields(&self.record_words(sample))
     }
 
     /// One record in natural units.

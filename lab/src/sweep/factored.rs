@@ -181,8 +181,8 @@ impl Factored {
             Some(k) => {
                 let (out, v, step) = (wrong.records(), wrong.validity(), k as u32);
                 let args =
-                    perturb::Args { records: view, out, v, donors: None, grid: None, status: None, step };
-                let desc = PerturbDesc { perturbation: self.wrong[k].1, seed: SEED };
+                    perturb::Args { records: view, out, v, donors: None, lookup: None, status: None, step };
+                let desc = PerturbDesc { parts: &[self.wrong[k].1], seed: SEED };
                 Perturb::new(&desc)?.record(&mut recorder, &args)?;
                 (out, v)
             }

@@ -253,7 +253,7 @@ impl Gtca {
         backbone: &Backbone,
         [train, validation]: [&Part; 2],
         config: &Config,
-        grid: Option<&perturb::ClimateGrid>,
+        grid: Option<&perturb::Lookup>,
         seed: u64,
     ) -> Result<(Self, Outcome), Error> {
         let width = config.width;
@@ -269,7 +269,7 @@ impl Gtca {
             train,
             validation,
             config,
-            perturb: Perturb::new(&PerturbDesc { perturbation, seed })?,
+            perturb: Perturb::new(&PerturbDesc { parts: &[perturbation], seed })?,
             grid: grid.map(|grid| (grid, gpu.upload("climate grid", &grid.words()))),
             records: gpu.zeros("perturbed records", u64::from(RECORD_WORDS * rows) * 4),
             validity: gpu.zeros("validity", u64::from(rows) * 4),
@@ -353,7 +353,7 @@ struct GtcaLearning<'a> {
     validation: &'a Part,
     config: &'a Config,
     perturb: Perturb,
-    grid: Option<(&'a perturb::ClimateGrid, wgpu::Buffer)>,
+    grid: Option<(&'a perturb::Lookup, wgpu::Buffer)>,
     records: wgpu::Buffer,
     validity: wgpu::Buffer,
     loss: wgpu::Buffer,
@@ -372,7 +372,7 @@ impl GtcaLearning<'_> {
     ) -> Result<Condition<'_>, gtca::Error> {
         let records = View::matrix(&self.records, RECORD_WORDS, batch.len).of(Dtype::U32);
         let validity = View::matrix(&self.validity, batch.len, 1);
-        let grid = self
+        let lookup = self
             .grid
             .as_ref()
             .map(|(grid, words)| (*grid, View::vector(words, (words.size() / 4) as u32).of(Dtype::U32)));
@@ -381,7 +381,7 @@ impl GtcaLearning<'_> {
             out: records,
             v: validity,
             donors: None,
-            grid,
+            lookup,
             status: None,
             step,
         };
