@@ -87,9 +87,12 @@ fn bindings_and_parameters_agree_with_the_table() {
     });
 }
 
-/// Fields of the Rust struct behind a kernel's parameters, with their offsets, as its source file declares them: the
-/// struct that `size_of` names after the kernel's `name`.
-fn declared_fields(kernel: &Kernel) -> Vec<(String, usize)> {
+/// Structs that several rooms share: one field each, `(name, bytes)`.
+const SHARED: [(&str, usize); 5] =
+    [("Axis", 8), ("Dropped", 32), ("GateRows", 32), ("Rows", 16), ("Route", 48)];
+
+/// The library's source files.
+fn sources() -> Vec<String> {
     let is_rust = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "rs");
     let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     let mut files = Vec::new();
@@ -99,59 +102,102 @@ fn declared_fields(kernel: &Kernel) -> Vec<(String, usize)> {
             if path.is_dir() { folders.push(path) } else { files.extend(Some(path).filter(is_rust)) }
         }
     }
-    let texts: Vec<_> = files.into_iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    files.into_iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+fn after<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    text.split_once(start).map(|(_, rest)| rest)
+}
+
+/// What follows `start` in the first text that has it.
+fn find<'a>(texts: &[&'a str], start: &str) -> &'a str {
+    texts.iter().find_map(|text| after(text, start)).unwrap_or_else(|| panic!("{start}"))
+}
+
+/// Length of a Rust array and the type of its elements; 1 and the type itself where it is none.
+fn unrolled<'a>(texts: &[&'a str], kind: &'a str) -> (usize, &'a str) {
+    let array = kind.strip_prefix('[').and_then(|kind| kind.strip_suffix(']')?.rsplit_once("; "));
+    let Some((element, count)) = array else { return (1, kind) };
+    let constant = || find(texts, &format!("const {count}: usize = ")).split(';').next().unwrap();
+    let count = count.parse().unwrap_or_else(|_| constant().parse::<usize>().unwrap());
+    let (inner, element) = unrolled(texts, element);
+    (count * inner, element)
+}
+
+/// Fields of a Rust struct, with their offsets, and its size; those of the structs in it under their path, of arrays of
+/// structs those of the first.
+fn declared(texts: &[&str], name: &str) -> (Vec<(String, usize)>, usize) {
+    let body = find(texts, &format!("struct {name} {{"));
+    let lines = body.lines().map(str::trim).take_while(|line| *line != "}");
+    let (mut all, mut offset) = (Vec::new(), 0);
+    for (field, kind) in lines.filter_map(|line| line.trim_end_matches(',').split_once(": ")) {
+        if field.starts_with("//") {
+            continue;
+        }
+        let visibility = ["pub ", "pub(crate) ", "pub(super) "];
+        let field = visibility.iter().fold(field, |field, word| field.trim_start_matches(word));
+        let (count, kind) = unrolled(texts, kind);
+        let shared = SHARED.iter().find(|(name, _)| *name == kind).map(|(_, size)| *size);
+        let leaf = shared.or(["u32", "i32", "f32"].contains(&kind).then_some(4));
+        let (inner, size) = match leaf {
+            Some(size) => (vec![(field.to_owned(), 0)], size),
+            None => {
+                let (fields, size) = declared(texts, kind);
+                (fields.into_iter().map(|(inner, at)| (format!("{field}.{inner}"), at)).collect(), size)
+            }
+        };
+        all.extend(inner.into_iter().map(|(field, at)| (field, offset + at)));
+        offset += count * size;
+    }
+    (all, offset)
+}
+
+/// Fields of the Rust struct behind a kernel's parameters: the one that `size_of` names after the kernel's `name`.
+fn declared_fields(texts: &[String], kernel: &Kernel) -> Vec<(String, usize)> {
     let name = format!("name: \"{}\"", kernel.name);
-    let text = texts.iter().find(|text| text.contains(&name)).unwrap_or_else(|| panic!("{name}"));
-    let after = |text: &str, start: &str| text.split_once(start).map(|(_, rest)| rest.to_owned());
-    let of_kernel = after(text, &name).and_then(|rest| after(&rest, "size_of::<")).unwrap();
-    let start = format!("struct {} {{", of_kernel.split('>').next().unwrap());
-    // Its own file's, else the one that it shares with another kernel.
-    let of_struct =
-        after(text, &start).or_else(|| texts.iter().find_map(|text| after(text, &start))).unwrap();
-    let size = |kind: &str| match kind {
-        "u32" | "i32" | "f32" => 4,
-        "Axis" => 8,
-        "Dropped" | "GateRows" => 32,
-        "Rows" => 16,
-        "Route" => 48,
-        kind => panic!("{}: unknown type {kind}", kernel.name),
-    };
-    let mut offset = 0;
-    let lines = of_struct.lines().map(str::trim).take_while(|line| *line != "}");
-    let fields = lines.filter_map(|line| line.trim_end_matches(',').split_once(": "));
-    fields
-        .filter(|(field, _)| !field.starts_with("//"))
-        .map(|(field, kind)| {
-            let at = offset;
-            let (kind, count) =
-                match kind.strip_prefix('[').and_then(|kind| kind.trim_end_matches(']').split_once("; ")) {
-                    Some((kind, count)) => (kind, count.parse().unwrap()),
-                    None => (kind, 1),
-                };
-            offset += size(kind) * count;
-            let visibility = ["pub ", "pub(crate) ", "pub(super) "];
-            let field = visibility.iter().fold(field, |field, word| field.trim_start_matches(word));
-            (field.to_owned(), at)
-        })
-        .collect()
+    let own = texts.iter().position(|text| text.contains(&name)).unwrap_or_else(|| panic!("{name}"));
+    // Its own file first, then those that it shares structs with.
+    let texts: Vec<&str> = std::iter::once(&texts[own]).chain(texts).map(String::as_str).collect();
+    let of_kernel = after(after(texts[0], &name).unwrap(), "size_of::<").unwrap();
+    declared(&texts, of_kernel.split('>').next().unwrap()).0
+}
+
+/// Members of a shader's struct in the same form.
+fn members(module: &naga::Module, kind: naga::Handle<naga::Type>) -> Option<Vec<(String, usize)>> {
+    let kind = &module.types[kind];
+    let is_shared = |name: &String| SHARED.iter().any(|(shared, _)| shared == name);
+    match &kind.inner {
+        naga::TypeInner::Array { base, .. } => members(module, *base),
+        naga::TypeInner::Struct { members: own, .. } if !kind.name.as_ref().is_some_and(is_shared) => {
+            let each = own.iter().flat_map(|member| {
+                let (name, at) = (member.name.clone().unwrap_or_default(), member.offset as usize);
+                match members(module, member.ty) {
+                    Some(inner) => inner
+                        .into_iter()
+                        .map(|(field, more)| (format!("{name}.{field}"), at + more))
+                        .collect(),
+                    None => vec![(name, at)],
+                }
+            });
+            Some(each.collect())
+        }
+        _ => None,
+    }
 }
 
 #[test]
 fn every_parameter_lies_where_rust_puts_it() {
+    let texts = sources();
     each_variant(|name, kernel, module, _| {
         let uniform = module.global_variables.iter().find(|(_, v)| v.space == naga::AddressSpace::Uniform);
         let Some((_, uniform)) = uniform else { return };
-        let naga::TypeInner::Struct { members, .. } = &module.types[uniform.ty].inner else {
-            panic!("{name}: parameters are a struct")
+        let is_padding = |field: &str| field.rsplit('.').next().is_some_and(|name| name.starts_with("pad"));
+        let kept = |mut fields: Vec<(String, usize)>| {
+            fields.retain(|(field, _)| !is_padding(field));
+            fields
         };
-        let is_padding = |field: &str| field.starts_with("pad");
-        let ours: Vec<_> =
-            declared_fields(kernel).into_iter().filter(|(field, _)| !is_padding(field)).collect();
-        let theirs: Vec<_> = (members.iter())
-            .map(|member| (member.name.clone().unwrap_or_default(), member.offset as usize))
-            .filter(|(field, _)| !is_padding(field))
-            .collect();
-        assert_eq!(ours, theirs, "{name}");
+        let theirs = members(module, uniform.ty).unwrap_or_else(|| panic!("{name}: parameters are a struct"));
+        assert_eq!(kept(declared_fields(&texts, kernel)), kept(theirs), "{name}");
     });
 }
 
