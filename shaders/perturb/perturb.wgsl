@@ -117,8 +117,8 @@ fn grid_code(grid: vec4<u32>, at: Place) -> u32 {
 
 // The ids of a place that moved: the grid's where it says another at the new place than at the old one.
 fn follow(sample: u32, valid: u32, old: Place) -> u32 {
-    let new = place(sample);
-    if equal64(new.lat, old.lat) && equal64(new.lon, old.lon) {
+    let here = place(sample);
+    if equal64(here.lat, old.lat) && equal64(here.lon, old.lon) {
         return valid;
     }
     var kept = valid;
@@ -128,7 +128,7 @@ fn follow(sample: u32, valid: u32, old: Place) -> u32 {
         if grid.z == 0u || (valid & bit) == 0u {
             continue;
         }
-        let code = grid_code(grid, new);
+        let code = grid_code(grid, here);
         if code != grid_code(grid, old) {
             put_word(CLIMATE_ZONE_WORD + i, sample, code);
             kept &= ~select(0u, bit, code == 0u);
@@ -181,28 +181,41 @@ fn take(sample: u32, valid: u32, part: u32) -> Change {
     return Change(kept, taken);
 }
 
-// Days past the end of another month or year become its last.
+// Days past the end of another month or year become its last; those that no month or year has stay impossible.
 fn clamp_days(sample: u32, valid: u32) {
     let time = load_time(sample, valid);
     let has_year = has_fields(time, YEAR_BIT);
     let length = days_in_month(select(2000, time.year, has_year), clamp(time.month, 1, 12));
-    if has_fields(time, MONTH_BIT | DAY_BIT) {
+    if has_fields(time, MONTH_BIT | DAY_BIT) && time.day <= 31 {
         put_word(DAY_WORD, sample, bitcast<u32>(min(time.day, length)));
     }
-    if has_fields(time, YEAR_BIT | DAY_OF_YEAR_BIT) {
+    if has_fields(time, YEAR_BIT | DAY_OF_YEAR_BIT) && time.day_of_year <= 366 {
         put_word(DAY_OF_YEAR_WORD, sample, bitcast<u32>(min(time.day_of_year, days_in_year(time.year))));
     }
 }
 
-// Derived fields of a date or time that was taken follow what they derive from.
-fn derive_time(sample: u32, valid: u32) {
-    let time = load_time(sample, valid);
+// Whether the day of the year lies in the month; where the year is missing, in some year's.
+fn is_in_month(time: TimeFields) -> bool {
+    let has_year = has_fields(time, YEAR_BIT);
+    let least = select(1, time.year, has_year);
+    let most = select(2000, time.year, has_year);
+    let past = days_before_month(is_leap_year(most), time.month) + days_in_month(most, time.month);
+    return time.day_of_year > days_before_month(is_leap_year(least), time.month) && time.day_of_year <= past;
+}
+
+// Derived fields of a date or time that was taken follow what they derive from; a day of the year outside a month
+// that has no day becomes missing.
+fn derive_time(sample: u32, valid: u32) -> u32 {
+    var time = load_time(sample, valid);
+    let has_no_day = (valid & (MONTH_BIT | DAY_BIT | DAY_OF_YEAR_BIT)) == (MONTH_BIT | DAY_OF_YEAR_BIT);
+    time.valid &= ~select(0u, DAY_OF_YEAR_BIT, has_no_day && !is_in_month(time));
     put_word(DAY_OF_YEAR_WORD, sample, bitcast<u32>(derived_day_of_year(time).value));
     let whole = full_date(time);
     let week = select(time.iso_week, iso_week(day_number(whole.date)).week, whole.known);
     put_word(ISO_WEEK_WORD, sample, bitcast<u32>(week));
     let hour = select(time.hour, time.second_of_day / 3600, has_fields(time, SECOND_OF_DAY_BIT));
     put_word(HOUR_WORD, sample, bitcast<u32>(hour));
+    return time.valid;
 }
 
 fn put_time(sample: u32, time: TimeFields) {
@@ -321,7 +334,7 @@ fn main(
         var valid = possible_fields(sample);
         count(claimed & ~valid);
         if (taken & DATE_BITS) != 0u {
-            derive_time(sample, valid);
+            valid = derive_time(sample, valid);
         }
         let has_place = (valid & PLACE_BITS) == PLACE_BITS;
         if had_place && has_place {

@@ -28,7 +28,6 @@ mod grid;
 mod perturbation;
 mod plan;
 mod shift;
-mod tree;
 pub mod twin;
 
 pub use donors::{DonorDesc, DonorKind, NO_DONOR, choose_donors, donor_groups, donor_indices};

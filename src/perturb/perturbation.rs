@@ -87,14 +87,19 @@ pub enum Perturbation {
         hours: i32,
     },
     /// Fields of each sample's donor ([`Args::donors`](super::Args::donors)), missing ones included:
-    /// `Fields::PLACE | Fields::IDS` gives another sample's place, `Fields::METADATA` all that it says. Records without
-    /// a donor stay as they are: leave them out of what is measured, see [`donor_groups`](super::donor_groups).
+    /// `Fields::PLACE | Fields::IDS` gives another sample's place, `Fields::METADATA` all that it says. Dates agree as
+    /// for `Set`. Records without a donor stay as they are: leave them out of what is measured, see
+    /// [`donor_groups`](super::donor_groups).
     Swap {
         /// The fields.
         fields: Fields,
     },
-    /// The fields that `values` holds, the same for every sample. Days past the month's end become its last; a derived
-    /// field given alone (day of the year, week, hour) makes missing what it would be derived from.
+    /// The fields that `values` holds, the same for every sample.
+    ///
+    /// Values that no record may hold (31 February) are refused. What is possible by itself, but not beside what a
+    /// sample keeps, gives way: a day past the month's end becomes its last, as for `ShiftMonths`; day of the year, week
+    /// and hour follow a date and time that is known, and given without it make it missing; a day of the year outside
+    /// a month that has no day becomes missing.
     Set {
         /// The values.
         values: Record,

@@ -107,7 +107,8 @@ impl Part {
                 [part.days, part.seconds] = days_and_seconds(within("hours", hours, MAX_HOURS)?);
             }
             Perturbation::Swap { fields } => {
-                (part.kind, part.taken) = (KIND_SWAP, (fields & Fields::METADATA).bits());
+                part.kind = KIND_SWAP;
+                part.set_taken(fields & Fields::METADATA);
             }
             Perturbation::Set { values } => part.set_values(values)?,
             Perturbation::Scale { gsd } => {
@@ -142,6 +143,13 @@ impl Part {
             let rule = "samples keep their ids: random draws are keyed by them";
             return Err(Error::argument(OP, "values", "with a sample_id", rule, "leave it out"));
         }
+        self.set_taken(fields);
+        self.values[..RECORD_WORDS as usize].copy_from_slice(&records.record_words(0));
+        Ok(())
+    }
+
+    /// Derived fields that are taken without what they derive from would follow the record's own: that becomes missing.
+    fn set_taken(&mut self, fields: Fields) {
         let derived = [
             (Field::DayOfYear, Fields::of(&[Field::Month, Field::Day])),
             (Field::IsoWeek, Fields::of(&[Field::Month, Field::Day, Field::DayOfYear])),
@@ -150,8 +158,6 @@ impl Part {
         let sources = derived.into_iter().filter(|(field, _)| fields.contains(*field));
         let dropped = sources.fold(Fields::NONE, |all, (_, sources)| all | sources);
         (self.taken, self.dropped) = (fields.bits(), (dropped & !fields).bits());
-        self.values[..RECORD_WORDS as usize].copy_from_slice(&records.record_words(0));
-        Ok(())
     }
 
     fn set_distance(&mut self, distance: Distance) -> Result<(), Error> {

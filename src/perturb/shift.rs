@@ -19,6 +19,15 @@ fn wrapped_week(week: i32, weeks: i32) -> (i32, i32) {
 /// Year, month and day by the calendar, a day past the month's end becoming its last; without a year the month wraps.
 /// The day of the year moves with the date that it stands for, in a year of 365 days where the year is missing. A week
 /// alone moves by 4.348 weeks a month; a year alone by whole years.
+///
+/// ```
+/// use gtca::perturb::{shift_time_months, shift_time_years};
+/// use gtca::records::{Record, Records};
+/// let leap_day = Records::from_records(&[Record::new().date(2024, 2, 29)])?.time(0);
+/// let [month, year] = [shift_time_months(&leap_day, 1), shift_time_years(&leap_day, 1)];
+/// assert_eq!([month, year].map(|time| (time.year, time.month, time.day)), [(2024, 3, 29), (2025, 2, 28)]);
+/// # Ok::<(), gtca::Error>(())
+/// ```
 pub fn shift_time_months(time: &TimeFields, months: i32) -> TimeFields {
     let mut moved = *time;
     if months == 0 {
@@ -78,6 +87,15 @@ pub fn shift_time_years(time: &TimeFields, years: i32) -> TimeFields {
 /// of year, month and day, else of the day of the year, else the month's 15th; without a year it wraps in one of 365
 /// days, where 29 February counts as 1 March. A week alone moves by days / 7 to the nearest; a year alone by whole
 /// years.
+///
+/// ```
+/// use gtca::perturb::{shift_time_days, shift_time_hours};
+/// use gtca::records::{Record, Records};
+/// let evening = Records::from_records(&[Record::new().date(2023, 2, 28).hour(23)])?.time(0);
+/// let [day, hours] = [shift_time_days(&evening, 1, 0), shift_time_hours(&evening, 2)];
+/// assert_eq!([day, hours].map(|time| (time.month, time.day, time.hour)), [(3, 1, 23), (3, 1, 1)]);
+/// # Ok::<(), gtca::Error>(())
+/// ```
 pub fn shift_time_days(time: &TimeFields, days: i32, seconds: i32) -> TimeFields {
     let mut moved = *time;
     let has = |field| time.valid.contains(field);

@@ -60,6 +60,8 @@ fn bad_numbers_are_refused_by_name() {
     let set = |values| refusal(Perturbation::Set { values });
     assert!(set(new().lat_deg(91.0)).starts_with("perturb: `lat` is 91"));
     assert!(set(new().sample_id(1)).contains("sample_id"));
+    // No year has it, whatever the sample's.
+    assert!(set(new().month(2).day(31)).starts_with("perturb: `day` is 31"));
     let mix = TrainingMix { displace: 1.5, ..Default::default() };
     assert!(refusal(Perturbation::Training(mix)).contains("`displace`"));
     let parts = &[Perturbation::Scale { gsd: 2.0 }; MAX_PARTS + 1];
@@ -336,6 +338,14 @@ fn a_donor_gives_the_fields_asked_for_missing_ones_included() {
     // Of the date the year alone: the day becomes the last of its month.
     let year = swap(Field::Year.into()).records.get(0);
     assert_eq!(year, record.date(2001, 2, 28));
+    // A day of the year without month and day takes their place, and goes with the donor's.
+    let pool = batch(&[new().day_of_year(200), new().month(7).day(19)]);
+    let with = With { donors: Some((&[0, 1, 2, 0], &pool)), ..with };
+    let days =
+        perturb(&op(&[Perturbation::Swap { fields: Field::DayOfYear.into() }]), &records, with).records;
+    let undated = Record { month: None, day: None, ..record };
+    let expected = [undated.day_of_year(200), undated, record, undated.day_of_year(200)];
+    assert_eq!([0, 1, 2, 3].map(|sample| days.get(sample)), expected);
 }
 
 #[test]
@@ -353,6 +363,17 @@ fn impossible_values_of_a_donor_count_as_missing() {
     assert_eq!(swapped.records.get(0), expected);
     assert_eq!(swapped.status.iter().sum::<u32>(), 2);
     assert_eq!(swapped.status[Field::Month as usize], 1);
+    // Days that no month or year has are not taken for the last.
+    for (field, days) in [(Field::Day, 32), (Field::DayOfYear, 367)] {
+        let mut words = batch(&[new().date(2021, 2, 3)]).words().to_vec();
+        words[field.info().word as usize] = days;
+        words[0] |= Fields::from(field).bits();
+        let pool = Records::from_words(words).unwrap();
+        let with = With { donors: Some((&[0], &pool)), ..Default::default() };
+        let swap = op(&[Perturbation::Swap { fields: Fields::DATE }]);
+        let swapped = perturb(&swap, &batch(&[record]), with);
+        assert_eq!((swapped.status[field as usize], swapped.status.iter().sum::<u32>()), (1, 1));
+    }
 }
 
 #[test]
@@ -366,6 +387,18 @@ fn set_gives_every_sample_the_values_and_derived_fields_agree() {
             dated.date(2021, 2, 28).day_of_year(59).iso_week(8)
         }),
         (new().year(2021), new().year(2020).day_of_year(366), new().year(2021).day_of_year(365)),
+        // A day past the month's end becomes its last.
+        (new().day(31), new().year(2021).month(2).day(3), new().year(2021).month(2).day(28)),
+        (new().month(2).day(29), new().year(2021), new().year(2021).month(2).day(28)),
+        (new().month(2).day(29), new().day(1), new().month(2).day(29)),
+        // A day of the year lies in the month, in that of a leap year where the year is missing, or is missing.
+        (new().month(4), new().year(2020).day_of_year(60), new().year(2020).month(4)),
+        (new().month(2), new().year(2020).day_of_year(60), new().year(2020).month(2).day_of_year(60)),
+        (new().month(2), new().year(2021).day_of_year(60), new().year(2021).month(2)),
+        (new().month(2), new().day_of_year(60), new().month(2).day_of_year(60)),
+        (new().month(3), new().day_of_year(60), new().month(3).day_of_year(60)),
+        (new().month(1), new().day_of_year(366), new().month(1)),
+        (new().hour(3), new().month(12).day_of_year(366), new().month(12).day_of_year(366).hour(3)),
         // A derived field alone replaces what it would be derived from.
         (new().day_of_year(9), dated, Record { month: None, day: None, ..dated.day_of_year(9).iso_week(2) }),
         (new().iso_week(9), dated, Record { month: None, day: None, day_of_year: None, ..dated.iso_week(9) }),

@@ -8,7 +8,9 @@ use super::plan::{
     KIND_TRAINING, Part,
 };
 use super::{Lookup, Perturb, STATUS_NO_DONOR, STATUS_NO_ID, STATUS_WORDS};
-use crate::common::calendar::{day_number, days_in_month, days_in_year, iso_week};
+use crate::common::calendar::{
+    day_number, days_before_month, days_in_month, days_in_year, is_leap_year, iso_week,
+};
 use crate::common::fixed64::{exp2_fixed, from_words, words};
 use crate::common::geodesy::{Place, destination};
 use crate::common::rng::draw4;
@@ -236,22 +238,26 @@ impl Sample<'_> {
         taken
     }
 
-    /// Days past the end of another month or year become its last.
+    /// Days past the end of another month or year become its last; those that no month or year has stay impossible.
     fn clamp_days(&mut self) {
         let time = self.time();
         let has = |field| time.valid.contains(field);
         let year = has(Field::Year).then_some(time.year);
-        if has(Field::Month) && has(Field::Day) {
+        if has(Field::Month) && has(Field::Day) && time.day <= 31 {
             let length = days_in_month(year.unwrap_or(2000), time.month.clamp(1, 12));
             self.put(Field::Day, time.day.min(length) as u32);
         }
-        if let Some(year) = year.filter(|_| has(Field::DayOfYear)) {
+        if let Some(year) = year.filter(|_| has(Field::DayOfYear) && time.day_of_year <= 366) {
             self.put(Field::DayOfYear, time.day_of_year.min(days_in_year(year)) as u32);
         }
     }
 
-    /// Derived fields of a date or time that was taken follow what they derive from.
+    /// Derived fields of a date or time that was taken follow what they derive from; a day of the year outside a month
+    /// that has no day becomes missing.
     fn derive_time(&mut self) {
+        if self.valid & MONTH_DATE == MONTH_AND_DAY_OF_YEAR && !is_in_month(&self.time()) {
+            self.valid = self.valid & !Fields::from(Field::DayOfYear);
+        }
         let time = self.time();
         if let Some(day_of_year) = derived_day_of_year(&time) {
             self.put(Field::DayOfYear, day_of_year as u32);
@@ -259,7 +265,7 @@ impl Sample<'_> {
         if let Some(date) = full_date(&time) {
             self.put(Field::IsoWeek, iso_week(day_number(date)).week as u32);
         }
-        if time.valid.contains(Field::SecondOfDay) {
+        if self.valid.contains(Field::SecondOfDay) {
             self.put(Field::Hour, time.second_of_day as u32 / 3600);
         }
     }
@@ -282,6 +288,16 @@ impl Sample<'_> {
             }
         }
     }
+}
+
+const MONTH_AND_DAY_OF_YEAR: Fields = Fields::of(&[Field::Month, Field::DayOfYear]);
+const MONTH_DATE: Fields = Fields::of(&[Field::Month, Field::Day, Field::DayOfYear]);
+
+/// Whether the day of the year lies in the month; where the year is missing, in some year's.
+fn is_in_month(time: &TimeFields) -> bool {
+    let (least, most) = if time.valid.contains(Field::Year) { (time.year, time.year) } else { (1, 2000) };
+    let before = |year| days_before_month(is_leap_year(year), time.month);
+    (before(least) + 1..=before(most) + days_in_month(most, time.month)).contains(&time.day_of_year)
 }
 
 /// length · factor to the nearest, halves up, within 2⁻³²..=2³¹ metres.

@@ -128,7 +128,7 @@ const fn displace(km: f64) -> Perturbation {
 }
 
 fn values() -> Record {
-    Record::new().lat_deg(-33.5).lon_deg(18.25).month(2).day(31).gsd_m(20.0).sensor(6).ecoregion(7)
+    Record::new().lat_deg(-33.5).lon_deg(18.25).month(2).day(29).gsd_m(20.0).sensor(6).ecoregion(7)
 }
 
 /// Lists that the kernel is compared with twin and reference on; one part of each at most moves the place.
@@ -158,6 +158,11 @@ fn lists() -> Vec<Vec<Perturbation>> {
         set(values()),
         set(Record::new().day_of_year(366)),
         set(Record::new().hour(7).iso_week(9)),
+        set(Record::new().second_of_day(3600)),
+        // Past the end of some months, and of February in some years.
+        set(Record::new().day(31)),
+        set(Record::new().year(2023)),
+        Perturbation::Swap { fields: Fields::of(&[Field::Month, Field::DayOfYear]) },
         Perturbation::Scale { gsd: 2.5 },
         Perturbation::Scale { gsd: 0.125 },
         Perturbation::Training(MIX),
@@ -180,7 +185,9 @@ fn lists() -> Vec<Vec<Perturbation>> {
         Perturbation::ShiftMonths { months: 18 },
     ];
     let swapped = vec![Perturbation::ShiftDays { days: 3 }, Perturbation::Swap { fields: place }];
-    lists.extend([vec![], shifts, all, swapped]);
+    let past_its_end = [Record::new().month(2), Record::new().day(31)].map(set);
+    let backwards = [Record::new().day(31), Record::new().month(2)].map(set);
+    lists.extend([vec![], shifts, all, swapped, past_its_end.into(), backwards.into()]);
     lists
 }
 

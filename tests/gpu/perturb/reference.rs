@@ -130,7 +130,7 @@ impl Reference<'_> {
             Perturbation::ShiftDays { days } => Expected::of(hours_later(record, days * 24)),
             Perturbation::ShiftHours { hours } => Expected::of(hours_later(record, hours)),
             Perturbation::Swap { fields } => match donor {
-                Some(donor) => self.taken(record, &donor, &listed(fields), &[]),
+                Some(donor) => self.taken(record, &donor, &listed(fields)),
                 None => Expected::left(record, STATUS_NO_DONOR),
             },
             Perturbation::Set { values } => self.set(record, &values),
@@ -182,27 +182,23 @@ impl Reference<'_> {
     }
 
     fn set(&self, record: &Record, values: &Record) -> Expected {
-        let has = |field| known(values, field);
-        let mut dropped = vec![];
-        if has(Field::DayOfYear) {
-            dropped.extend([Field::Month, Field::Day]);
-        }
-        if has(Field::IsoWeek) {
-            dropped.extend([Field::Month, Field::Day, Field::DayOfYear]);
-        }
-        if has(Field::Hour) {
-            dropped.push(Field::SecondOfDay);
-        }
-        dropped.retain(|field| !has(*field));
         let mut fields = listed(Fields::METADATA);
-        fields.retain(|field| has(*field));
-        self.taken(record, values, &fields, &dropped)
+        fields.retain(|field| known(values, *field));
+        self.taken(record, values, &fields)
     }
 
-    /// Fields from another record.
-    fn taken(&self, record: &Record, from: &Record, fields: &[Field], dropped: &[Field]) -> Expected {
+    /// Fields from another record; derived ones without what they derive from make that missing.
+    fn taken(&self, record: &Record, from: &Record, fields: &[Field]) -> Expected {
         let mut left = *record;
-        drop_fields(&mut left, dropped);
+        for (derived, sources) in [
+            (Field::DayOfYear, &[Field::Month, Field::Day][..]),
+            (Field::IsoWeek, &[Field::Month, Field::Day, Field::DayOfYear]),
+            (Field::Hour, &[Field::SecondOfDay]),
+        ] {
+            if fields.contains(&derived) {
+                drop_fields(&mut left, sources);
+            }
+        }
         fields.iter().for_each(|field| copy_field(&mut left, from, *field));
         if let (Some(month), Some(day)) = (left.month, left.day) {
             left.day = Some(day.min(month_length(left.year.unwrap_or(2000), month)));
@@ -211,6 +207,11 @@ impl Reference<'_> {
             left.day_of_year = Some(day.min(ordinal(year, 12, 31)));
         }
         if fields.iter().any(|field| DATE.contains(field)) {
+            if let (Some(month), None, Some(day)) = (left.month, left.day, left.day_of_year) {
+                let mut years = left.year.map_or(vec![COMMON_YEAR, 2000], |year| vec![year]);
+                years.retain(|year| date_of_ordinal(*year, day)[..2] == [*year, month]);
+                left.day_of_year = left.day_of_year.filter(|_| !years.is_empty());
+            }
             derive_time(&mut left);
         }
         let places = [*record, left].map(|r| r.lat_deg.zip(r.lon_deg));
