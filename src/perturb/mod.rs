@@ -175,10 +175,11 @@ impl Perturb {
     /// # use gtca::{gpu::{Dtype, Gpu, View}, perturb::{Args, Bearing, Distance, Perturb, PerturbDesc, Perturbation}};
     /// # use gtca::records::{RECORD_WORDS, Records};
     /// # fn f(gpu: &Gpu, records: &Records) -> Result<(), gtca::Error> {
-    /// let wrong: Result<Vec<_>, _> = [1.0, 10.0, 100.0, 1000.0].map(|km| {
+    /// let displaced = |km| {
     ///     let parts = [Perturbation::Displace { distance: Distance::Km(km), bearing: Bearing::Random }];
     ///     Perturb::new(&PerturbDesc { parts: &parts, seed: 7 })
-    /// }).into_iter().collect();
+    /// };
+    /// let wrong = [displaced(1.0)?, displaced(10.0)?, displaced(100.0)?, displaced(1000.0)?];
     /// let (words, samples) = (gpu.upload("records", records.words()), records.len() as u32);
     /// let moved = gpu.zeros("moved", u64::from(4 * samples * RECORD_WORDS) * 4);
     /// let v = gpu.zeros("v", u64::from(4 * samples) * 4);
@@ -188,7 +189,8 @@ impl Perturb {
     ///     v: View::matrix(&v, 4 * samples, 1),
     ///     donors: None, lookup: None, status: None, step: 0,
     /// };
-    /// gpu.run(|recorder| Perturb::record_all(&wrong?, recorder, &args))
+    /// gpu.run(|recorder| Perturb::record_all(&wrong, recorder, &args))?;
+    /// # Ok(())
     /// # }
     /// ```
     ///
