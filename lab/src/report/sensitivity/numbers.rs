@@ -75,6 +75,13 @@ fn of_model(model: &Model) -> Vec<Row> {
                 push("all", "all", measure, [found.value, found.low, found.high]);
             }
         }
+        let overall = model.partial.overall(k);
+        let alone = MEASURES.iter().filter(|(measure, _)| INTERVALS.iter().all(|(name, _)| name != measure));
+        for (measure, of) in alone {
+            if let Some(value) = overall.as_ref().and_then(of) {
+                push("all", "all", measure, [value, f64::NAN, f64::NAN]);
+            }
+        }
         for (table, grouping) in model.partial.tables.iter().zip(&subject.groupings) {
             for (group, name) in (0..).zip(&grouping.groups) {
                 let Some(tally) = table.group(k as u32, group).filter(|t| t.count() + t.invalid() > 0) else {
