@@ -1,5 +1,5 @@
 // `up` for subgroups of exactly eight lanes whose loads are dear and whose broadcasts are not (software adapters), for many
-// ranks: row by row, so that a loop's body stays at 2,048 products and the processor's instruction cache holds it.
+// ranks: row by row, so that a loop's body stays at 1,024 products and the processor's instruction cache holds it.
 //
 // Workgroup: one subgroup over 128 columns and up to chunk_rows rows, column tiles fastest. Lane = four times four columns,
 // 32 apart, with B_t's $RANKS ranks of them held. Lanes share a row's h: lane l loads ranks 4l to 4l + 3 of every 32, and a
