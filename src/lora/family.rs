@@ -88,12 +88,23 @@ impl Family {
     /// How a kernel of this family is cut.
     pub(super) fn down(self, rank: u32) -> Plan {
         match self {
+            Self::Lanes if rank > 16 => Plan {
+                kernels: [&LANES_DOWN_TALL, &ROUTED_LANES_DOWN_TALL],
+                ranks: 32,
+                rows: 64,
+                columns: 4,
+                fours: 0,
+                step: 0,
+                lanes: 1,
+                is_long: true,
+            },
             Self::Lanes => Plan {
                 kernels: [&LANES_DOWN, &ROUTED_LANES_DOWN],
-                ranks: class(rank, 64),
+                ranks: class(rank, 16),
                 rows: 32,
                 columns: 16,
                 fours: 0,
+                step: 0,
                 lanes: 1,
                 is_long: true,
             },
@@ -103,6 +114,7 @@ impl Family {
                 rows: 32,
                 columns: 4,
                 fours: 0,
+                step: 0,
                 lanes: 1,
                 is_long: false,
             },
@@ -112,6 +124,7 @@ impl Family {
                 rows: 8,
                 columns: 4,
                 fours: 0,
+                step: 0,
                 lanes: 64,
                 is_long: false,
             },
@@ -130,18 +143,17 @@ impl Family {
                 rows: 8 * eights(ranks),
                 columns: 0,
                 fours: 0,
+                step: 0,
                 lanes: 1,
                 is_long: true,
             },
-            Self::Lanes if rank <= 64 => {
+            Self::Lanes if ranks <= 16 => {
                 // Times four columns of a lane, and rows for which it keeps B of them in registers: few rows keep their pages
                 // near, many spread the loads of B; measured.
                 let (fours, rows) = match ranks {
                     4 => (1, 64),
                     8 => (1, 128),
-                    16 => (2, 64),
-                    32 => (2, 128),
-                    _ => (2, 256),
+                    _ => (2, 64),
                 };
                 Plan {
                     kernels: [&LANES_UP, &ROUTED_LANES_UP],
@@ -149,16 +161,28 @@ impl Family {
                     rows,
                     columns: 32 * fours,
                     fours,
+                    step: 0,
                     lanes: 1,
                     is_long: true,
                 }
             }
+            Self::Lanes if rank <= 64 => Plan {
+                kernels: [&LANES_UP_ROWS, &ROUTED_LANES_UP_ROWS],
+                ranks,
+                rows: 256,
+                columns: 128,
+                fours: 0,
+                step: 0,
+                lanes: 1,
+                is_long: true,
+            },
             Self::Shared => Plan {
                 kernels: [&SHARED_UP, &ROUTED_SHARED_UP],
                 ranks: 0,
                 rows: 16,
                 columns: 256,
                 fours: 0,
+                step: 0,
                 lanes: 1,
                 is_long: false,
             },
@@ -168,6 +192,7 @@ impl Family {
                 rows: 8,
                 columns: 128,
                 fours: 0,
+                step: 0,
                 lanes: 64,
                 is_long: false,
             },
@@ -177,6 +202,7 @@ impl Family {
                 rows: 8,
                 columns: 8,
                 fours: 0,
+                step: 0,
                 lanes: 64,
                 is_long: false,
             },
@@ -188,13 +214,15 @@ impl Family {
         match self {
             Self::Lanes => {
                 let ranks = class(rank, 64);
-                let fours = if ranks == 64 { 2 } else { 1 };
+                // The eight lanes load the w of so many rows.
+                let step = if ranks == 64 { 4 } else { 8 };
                 Plan {
                     kernels: [&LANES_OUTER, &ROUTED_LANES_OUTER],
                     ranks,
                     rows: 512,
-                    columns: 32 * fours,
-                    fours,
+                    columns: 32,
+                    fours: ranks * step / 32,
+                    step,
                     lanes: 1,
                     is_long: true,
                 }
@@ -205,6 +233,7 @@ impl Family {
                 rows: 256,
                 columns: 256,
                 fours: 0,
+                step: 0,
                 lanes: 1,
                 is_long: false,
             },
@@ -214,6 +243,7 @@ impl Family {
                 rows: 256,
                 columns: 8,
                 fours: 0,
+                step: 0,
                 lanes: 64,
                 is_long: false,
             },
@@ -231,6 +261,7 @@ impl Family {
     /// Loop iterations of one invocation of `down`.
     pub(super) fn down_iterations(self, rank: u32, inputs: u32) -> u64 {
         u64::from(match self {
+            Self::Lanes if rank > 16 => inputs.div_ceil(4),
             Self::Lanes => inputs.div_ceil(16),
             Self::Shared => inputs.div_ceil(64) * (2 + 16 / self.parts(rank)) + self.parts(rank),
             Self::Threads => inputs.div_ceil(4),
@@ -259,8 +290,10 @@ pub(super) struct Plan {
     pub rows: u32,
     /// Columns of a tile, 0: all; of `down`, which goes through all of them, those of a step.
     pub columns: u32,
-    /// Times four columns of a lane, a flag too; 0: fixed.
+    /// Times four numbers of a lane, columns of `up` and ranks of `outer`, a flag too; 0: fixed.
     fours: u32,
+    /// Rows of a loop's step, a flag too; 0: fixed.
+    step: u32,
     pub lanes: u64,
     /// Moves vectors as 64-bit words where the device has them.
     is_long: bool,
@@ -289,7 +322,14 @@ impl Plan {
         let fours = match self.fours {
             0 => None,
             1 => Some("FOURS=1"),
-            _ => Some("FOURS=2"),
+            2 => Some("FOURS=2"),
+            4 => Some("FOURS=4"),
+            _ => Some("FOURS=8"),
+        };
+        let step = match self.step {
+            0 => None,
+            4 => Some("ROWS=4"),
+            _ => Some("ROWS=8"),
         };
         let is_long =
             vectors && self.is_long && gpu.device().features().contains(wgpu::Features::SHADER_INT64);
@@ -300,7 +340,7 @@ impl Plan {
             4 => Some("EIGHTS=4"),
             _ => Some("EIGHTS=8"),
         };
-        let own = [ranks, fours, eights].into_iter().chain(access);
+        let own = [ranks, fours, step, eights].into_iter().chain(access);
         own.chain(others.iter().copied()).flatten().collect()
     }
 
@@ -330,7 +370,6 @@ fn eights(ranks: u32) -> u32 {
 const STORED: &str = "|HALF=f16|HALF=bf16";
 
 /// Tiles of ranks.
-const ALL_RANKS: &str = "RANKS=4|RANKS=8|RANKS=16|RANKS=32|RANKS=64";
 const SOME_RANKS: &str = "RANKS=4|RANKS=8|RANKS=16";
 const FEW_RANKS: &str = "RANKS=4|RANKS=8";
 
@@ -472,9 +511,19 @@ static LANES_DOWN: Kernel = Kernel {
     source: include_str!("../../shaders/lora/lanes/down.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<DownParams>(),
-    flags: lanes_reading!([ALL_RANKS]),
+    flags: lanes_reading!([SOME_RANKS]),
     loop_bound: "inputs / 16 (h), outputs / 16 (u)",
-    when: "h = x Aᵀ and u = dy B, subgroups of 8",
+    when: "h = x Aᵀ and u = dy B, subgroups of 8, at most 16 ranks",
+};
+
+static LANES_DOWN_TALL: Kernel = Kernel {
+    name: "lora/lanes/down_tall",
+    source: include_str!("../../shaders/lora/lanes/down_tall.wgsl"),
+    storage: STORAGE,
+    params_bytes: size_of::<DownParams>(),
+    flags: lanes_reading!(["RANKS=32"]),
+    loop_bound: "inputs / 4 (h), outputs / 4 (u)",
+    when: "h = x Aᵀ and u = dy B, subgroups of 8, more than 16 ranks",
 };
 
 static SHARED_DOWN: Kernel = Kernel {
@@ -502,9 +551,19 @@ static LANES_UP: Kernel = Kernel {
     source: include_str!("../../shaders/lora/lanes/up.wgsl"),
     storage: UP_STORAGE,
     params_bytes: size_of::<UpParams>(),
-    flags: lanes_writing!(["RANKS=4|RANKS=8", "FOURS=1"], ["RANKS=16|RANKS=32|RANKS=64", "FOURS=2"]),
+    flags: lanes_writing!(["RANKS=4|RANKS=8", "FOURS=1"], ["RANKS=16", "FOURS=2"]),
     loop_bound: "32",
-    when: "the injection into y and dx, subgroups of 8, at most 64 ranks",
+    when: "the injection into y and dx, subgroups of 8, at most 16 ranks",
+};
+
+static LANES_UP_ROWS: Kernel = Kernel {
+    name: "lora/lanes/up_rows",
+    source: include_str!("../../shaders/lora/lanes/up_rows.wgsl"),
+    storage: UP_STORAGE,
+    params_bytes: size_of::<UpParams>(),
+    flags: lanes_writing!(["RANKS=32|RANKS=64"]),
+    loop_bound: "256",
+    when: "the injection into y and dx, subgroups of 8, 17 to 64 ranks",
 };
 
 static LANES_UP_HELD: Kernel = Kernel {
@@ -556,8 +615,14 @@ static LANES_OUTER: Kernel = Kernel {
     source: include_str!("../../shaders/lora/lanes/outer.wgsl"),
     storage: STORAGE,
     params_bytes: size_of::<OuterParams>(),
-    flags: lanes_reading!(["RANKS=4|RANKS=8|RANKS=16|RANKS=32", "FOURS=1"], ["RANKS=64", "FOURS=2"]),
-    loop_bound: "chunk rows / 8; a chunk has 512, doubled until the partials fit 64 MiB",
+    flags: lanes_reading!(
+        ["RANKS=4", "FOURS=1", "ROWS=8"],
+        ["RANKS=8", "FOURS=2", "ROWS=8"],
+        ["RANKS=16", "FOURS=4", "ROWS=8"],
+        ["RANKS=32", "FOURS=8", "ROWS=8"],
+        ["RANKS=64", "FOURS=8", "ROWS=4"]
+    ),
+    loop_bound: "chunk rows / 4; a chunk has 512, doubled until the partials fit 64 MiB",
     when: "first stage of dA and dB_t, subgroups of 8",
 };
 
@@ -584,8 +649,14 @@ static THREADS_OUTER: Kernel = Kernel {
 static ROUTED_LANES_DOWN: Kernel = routed(
     &LANES_DOWN,
     ROUTED,
-    lanes_reading!(routed[ALL_RANKS]),
-    "h = x Aᵀ and u = dy B, subgroups of 8, many adapters",
+    lanes_reading!(routed[SOME_RANKS]),
+    "h = x Aᵀ and u = dy B, subgroups of 8, at most 16 ranks, many adapters",
+);
+static ROUTED_LANES_DOWN_TALL: Kernel = routed(
+    &LANES_DOWN_TALL,
+    ROUTED,
+    lanes_reading!(routed["RANKS=32"]),
+    "h = x Aᵀ and u = dy B, subgroups of 8, more than 16 ranks, many adapters",
 );
 static ROUTED_SHARED_DOWN: Kernel =
     routed(&SHARED_DOWN, ROUTED, reading!(routed SOME_RANKS), "h = x Aᵀ and u = dy B, GPUs, many adapters");
@@ -598,8 +669,14 @@ static ROUTED_THREADS_DOWN: Kernel = routed(
 static ROUTED_LANES_UP: Kernel = routed(
     &LANES_UP,
     ROUTED_UP,
-    lanes_writing!(routed ["RANKS=4|RANKS=8", "FOURS=1"], ["RANKS=16|RANKS=32|RANKS=64", "FOURS=2"]),
-    "the injection into y and dx, subgroups of 8, at most 64 ranks, many adapters",
+    lanes_writing!(routed ["RANKS=4|RANKS=8", "FOURS=1"], ["RANKS=16", "FOURS=2"]),
+    "the injection into y and dx, subgroups of 8, at most 16 ranks, many adapters",
+);
+static ROUTED_LANES_UP_ROWS: Kernel = routed(
+    &LANES_UP_ROWS,
+    ROUTED_UP,
+    lanes_writing!(routed["RANKS=32|RANKS=64"]),
+    "the injection into y and dx, subgroups of 8, 17 to 64 ranks, many adapters",
 );
 static ROUTED_LANES_UP_HELD: Kernel = routed(
     &LANES_UP_HELD,
@@ -624,7 +701,13 @@ static ROUTED_THREADS_UP: Kernel =
 static ROUTED_LANES_OUTER: Kernel = routed(
     &LANES_OUTER,
     ROUTED,
-    lanes_reading!(routed ["RANKS=4|RANKS=8|RANKS=16|RANKS=32", "FOURS=1"], ["RANKS=64", "FOURS=2"]),
+    lanes_reading!(routed
+        ["RANKS=4", "FOURS=1", "ROWS=8"],
+        ["RANKS=8", "FOURS=2", "ROWS=8"],
+        ["RANKS=16", "FOURS=4", "ROWS=8"],
+        ["RANKS=32", "FOURS=8", "ROWS=8"],
+        ["RANKS=64", "FOURS=8", "ROWS=4"]
+    ),
     "first stage of dA and dB_t, subgroups of 8, many adapters",
 );
 static ROUTED_SHARED_OUTER: Kernel = routed(
@@ -640,11 +723,13 @@ static ROUTED_THREADS_OUTER: Kernel = routed(
     "first stage of dA and dB_t, elsewhere, many adapters",
 );
 
-pub(super) const KERNELS: [&Kernel; 22] = [
+pub(super) const KERNELS: [&Kernel; 26] = [
     &LANES_DOWN,
+    &LANES_DOWN_TALL,
     &SHARED_DOWN,
     &THREADS_DOWN,
     &LANES_UP,
+    &LANES_UP_ROWS,
     &LANES_UP_HELD,
     &SHARED_UP,
     &THREADS_UP,
@@ -653,9 +738,11 @@ pub(super) const KERNELS: [&Kernel; 22] = [
     &SHARED_OUTER,
     &THREADS_OUTER,
     &ROUTED_LANES_DOWN,
+    &ROUTED_LANES_DOWN_TALL,
     &ROUTED_SHARED_DOWN,
     &ROUTED_THREADS_DOWN,
     &ROUTED_LANES_UP,
+    &ROUTED_LANES_UP_ROWS,
     &ROUTED_LANES_UP_HELD,
     &ROUTED_SHARED_UP,
     &ROUTED_THREADS_UP,

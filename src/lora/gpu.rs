@@ -583,7 +583,7 @@ pub(super) fn up(
             knobs: &[(offset_of!(UpParams, lambda), step.lambda)],
             storage: &storage,
             groups: plan.groups(part.tiles, 1, width),
-            iterations: u64::from(part.rank) + u64::from(width / 32) + 60,
+            iterations: u64::from(part.rank) + u64::from(width / 32) + u64::from(plan.rows) + 60,
         })?;
     }
     Ok(())

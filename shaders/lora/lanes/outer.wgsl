@@ -1,8 +1,9 @@
 // `outer` for subgroups of exactly eight lanes whose loads are dear and whose broadcasts are not (software adapters).
 //
-// Workgroup: one subgroup over $FOURS · 32 columns, $RANKS ranks and a chunk of rows, column tiles fastest. Lane = $FOURS
-// times four columns, 32 apart, with their sums in registers. Rows come eight at a time: each lane loads the w of one, and a
-// broadcast from a constant lane feeds $FOURS · 4 products. Loops chunk_rows / 8 times. Rows past the end count as 0.
+// Workgroup: one subgroup over 32 columns, $RANKS ranks and a chunk of rows, column tiles fastest. Lane = four columns with
+// their sums in registers. Rows come $ROWS at a time: each lane loads the w of one, $FOURS times four ranks of it, and a broadcast
+// from a constant lane feeds four products. Loops chunk_rows / $ROWS times. A body of more than 1,024 products would fall out
+// of the processor's instruction cache. Rows past the end count as 0.
 
 #import lora/outer
 #import lora/walk
@@ -15,57 +16,51 @@ fn main(
 ) {
     let index = flat_group(group, groups);
     let rank_tiles = (params.rank + $RANKSu - 1u) / $RANKSu;
-    let column_tiles = (params.width + $FOURSu * 32u - 1u) / ($FOURSu * 32u);
+    let column_tiles = (params.width + 31u) / 32u;
     let line = index / column_tiles; // chunk · rank_tiles + rank tile
     let chunk = line / rank_tiles;
     let first_rank = (line - chunk * rank_tiles) * $RANKSu;
-    let first_column = (index - line * column_tiles) * $FOURSu * 32u + lane * 4u;
+    let column = (index - line * column_tiles) * 32u + lane * 4u;
     let tile = tile_at(chunk, params.chunk_rows);
     if tile.first >= tile.end {
         return;
     }
-#repeat c FOURS
-    let column$c = first_column + $cu * 32u;
 #repeat m RANKS/4
 #repeat i 4
-    var sums$m_$i_$c = vec4<f32>();
+    var sums$m_$i = vec4<f32>();
 #end
 #end
+    // Lane l has row l of $ROWS, and of its ranks those from `own_rank` on.
+    let own_row = lane % $ROWSu;
+    let own_rank = first_rank + lane / $ROWSu * $FOURSu * 4u;
+    var w_at = walk_from(params.w, tile, tile.first + own_row);
+    var v_at = walk_from(params.v, tile, tile.first + own_row);
+    let step_w = walk_of(params.w, $ROWSu);
+    let step_v = walk_of(params.v, $ROWSu);
+    for (var first = tile.first; first < tile.end; first += $ROWSu) {
+        var own_w: array<vec4<f32>, $FOURS>;
+#repeat f FOURS
+        own_w[$f] = load_w(tile, w_at.start, own_rank + $fu * 4u, first + own_row < tile.end);
 #end
-    // Lane l has row l of eight.
-    var w_at = walk_from(params.w, tile, tile.first + lane);
-    var v_at = walk_from(params.v, tile, tile.first + lane);
-    let eight_w = eight_rows(params.w);
-    let eight_v = eight_rows(params.v);
-    for (var first = tile.first; first < tile.end; first += 8u) {
+#repeat l ROWS
+        let v$l = load_v(subgroupBroadcast(v_at.start, $lu), row_at(tile, first + $lu), column, first + $lu < tile.end);
+#end
 #repeat m RANKS/4
-        let w$m = load_w(tile, w_at.start, first_rank + $mu * 4u, first + lane < tile.end);
-#end
-#repeat l 8
-#repeat c FOURS
-        let v$l_$c = load_v(subgroupBroadcast(v_at.start, $lu), row_at(tile, first + $lu), column$c, first + $lu < tile.end);
-#end
-#end
-#repeat m RANKS/4
-#repeat l 8
-        let w$m_$l = subgroupBroadcast(w$m, $lu);
+#repeat l ROWS
+        let w$m_$l = subgroupBroadcast(own_w[$m % $FOURS], $mu / $FOURSu * $ROWSu + $lu);
 #end
 #repeat i 4
-#repeat l 8
-#repeat c FOURS
-        sums$m_$i_$c = fma(vec4<f32>(w$m_$l[$i]), v$l_$c, sums$m_$i_$c);
+#repeat l ROWS
+        sums$m_$i = fma(vec4<f32>(w$m_$l[$i]), v$l, sums$m_$i);
 #end
 #end
 #end
-#end
-        w_at = walked(params.w, tile, w_at, eight_w, first + 8u + lane);
-        v_at = walked(params.v, tile, v_at, eight_v, first + 8u + lane);
+        w_at = walked(params.w, tile, w_at, step_w, first + $ROWSu + own_row);
+        v_at = walked(params.v, tile, v_at, step_v, first + $ROWSu + own_row);
     }
 #repeat m RANKS/4
 #repeat i 4
-#repeat c FOURS
-    store_partial(tile, chunk, first_rank + $mu * 4u + $iu, column$c, sums$m_$i_$c);
-#end
+    store_partial(tile, chunk, first_rank + $mu * 4u + $iu, column, sums$m_$i);
 #end
 #end
 }

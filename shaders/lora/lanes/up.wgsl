@@ -33,8 +33,8 @@ fn main(
     // Lane l has row l of eight.
     var h_at = walk_from(params.h, tile, tile.first + lane);
     var y_at = walk_from(params.y, tile, tile.first + lane);
-    let eight_h = eight_rows(params.h);
-    let eight_y = eight_rows(params.y);
+    let eight_h = walk_of(params.h, 8u);
+    let eight_y = walk_of(params.y, 8u);
     for (var first = tile.first; first < tile.end; first += 8u) {
 #repeat m RANKS/4
         let h$m = load_h(tile, h_at.start, $mu * 4u);
