@@ -4,6 +4,7 @@ mod encode;
 mod linear;
 mod lora;
 mod sensitivity;
+mod sensitivity_full;
 
 use super::Case;
 use gtca::gpu::{Gpu, View};
@@ -13,7 +14,10 @@ const STEPS: &str = include_str!("steps.wgsl");
 
 /// Every job, in the order in which it runs.
 pub(crate) fn all() -> Vec<Case> {
-    [encode::cases(), linear::cases(), lora::cases(), sensitivity::cases()].into_iter().flatten().collect()
+    [encode::cases(), linear::cases(), lora::cases(), sensitivity::cases(), sensitivity_full::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// `n` numbers in [−1, 1), different for each seed.

@@ -4,7 +4,8 @@
 //! `"job":"roofs"`, holds the roofs; then one a job: job, shape, adapter, median_ms, min_ms, bytes, flops, roof_pct.
 //! On a software adapter, cpu_ms and cpu_roof_pct say the same by processor time, roofs and job alike: a busy machine
 //! disturbs them less. ratio_to_naive says how many times longer the job's unfused twin takes (processor time where there is one),
-//! where it ran before it: `--job lora_forward`.
+//! where it ran before it: `--job lora_forward`. ratio_to_plain says how many plain forwards a sweep takes, by the same time, where
+//! one ran before it: `--job sensitivity_full`. pairs_per_s: samples · perturbations a second, by the median.
 //! Arguments: `--job PART` runs the jobs whose name and shape contain PART, `--repeats N` (default 15), `--commit ID` and
 //! `--note TEXT` go into the first line.
 
@@ -34,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) written: f64,
     /// Floating-point operations of the formula.
     pub(crate) flops: f64,
+    /// Samples · perturbations; 0 where nothing is perturbed.
+    pub(crate) pairs: f64,
     /// Records one repetition.
     pub(crate) record: Box<dyn FnMut(&mut wgpu::CommandEncoder)>,
     /// Called after the first repetition; panics where the result is wrong.
@@ -88,18 +91,25 @@ fn main() {
             format!(r#","cpu_ms":{:.3},"cpu_roof_pct":{percent:.1}"#, seconds * 1e3)
         });
         let time = timing.cpu.filter(|_| roofs.cpu.is_some()).unwrap_or(timing.min);
-        let twin = times.get(&(format!("{}_naive", case.name), case.shape.clone()));
-        let ratio = twin.map(|twin: &f64| format!(r#","ratio_to_naive":{:.2}"#, twin / time));
+        let time_of = |name: String| times.get(&(name, case.shape.clone())).copied();
+        let twin = time_of(format!("{}_naive", case.name));
+        let ratio = twin.map(|twin: f64| format!(r#","ratio_to_naive":{:.2}"#, twin / time));
+        let room = case.name.rsplit_once('_').map_or(case.name, |(room, _)| room);
+        let plain = time_of(format!("{room}_plain"));
+        let forwards = plain.map(|plain: f64| format!(r#","ratio_to_plain":{:.2}"#, time / plain));
+        let rate = (job.pairs > 0.0).then(|| format!(r#","pairs_per_s":{:.0}"#, job.pairs / timing.median));
         times.insert((case.name.to_owned(), case.shape.clone()), time);
         println!(
-            r#"{{"job":"{}","shape":"{}","adapter":{adapter},"median_ms":{:.3},"min_ms":{:.3},"bytes":{bytes:.0},"flops":{flops:.0},"roof_pct":{:.1}{}{}}}"#,
+            r#"{{"job":"{}","shape":"{}","adapter":{adapter},"median_ms":{:.3},"min_ms":{:.3},"bytes":{bytes:.0},"flops":{flops:.0},"roof_pct":{:.1}{}{}{}{}}}"#,
             case.name,
             case.shape,
             timing.median * 1e3,
             timing.min * 1e3,
             roofs.wall.percent(timing.median, &job),
             cpu.unwrap_or_default(),
-            ratio.unwrap_or_default()
+            ratio.unwrap_or_default(),
+            forwards.unwrap_or_default(),
+            rate.unwrap_or_default()
         );
     }
 }

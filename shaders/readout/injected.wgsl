@@ -4,7 +4,7 @@
 //
 // y: [samples, tokens, width], stored as common/wide.wgsl says; h: [samples, tokens, rank]; b_t: [rank, width]; gates:
 // [k, samples, rank], or width 1 and gate_step 0; counts: [samples], or none: all tokens; out: [k, samples, width].
-// VEC4: y, b_t and out start and step by multiples of four elements. Ranks past the end count as 0.
+// VEC4: y, b_t and out start and step by multiples of four elements; LONG: as 64-bit words (common/four.wgsl). Ranks past the end count as 0.
 // Ranks upwards with fma, then one fma into y, then tokens upwards: the y_k inside have the bits of lora's `up`, up to the sign of
 // zero, and both forms give the same bits. λ·s = 0 hides h, g and B, non-finite ones too. A sample depends on no other.
 // Twin: `injected` in src/readout/twin.rs.
@@ -40,8 +40,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> gates: array<f32>;
 @group(0) @binding(5) var<storage, read> counts: array<u32>;
 #if VEC4
-@group(0) @binding(3) var<storage, read> b_t: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> b_t: array<Vector>;
+@group(0) @binding(6) var<storage, read_write> out: array<Vector>;
 #else
 @group(0) @binding(3) var<storage, read> b_t: array<f32>;
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
@@ -65,7 +65,7 @@ fn load_gate(start: u32, rank: u32) -> f32 {
 fn load_b(rank: u32, column: u32) -> vec4<f32> {
     let row = params.b_start + min(rank, params.rank - 1u) * params.b_stride;
 #if VEC4
-    let four = b_t[(row + min(column, params.width - 4u)) >> 2u];
+    let four = four_of(b_t[(row + min(column, params.width - 4u)) >> 2u]);
 #else
     let at = vec4<u32>(row) + min(vec4<u32>(column) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.width - 1u));
     let four = vec4<f32>(b_t[at.x], b_t[at.y], b_t[at.z], b_t[at.w]);

@@ -18,7 +18,7 @@ fn store_mean(start: u32, column: u32, sum: vec4<f32>, count: u32) {
     let at = start + column;
     let there = places(column, params.width);
 #if VEC4
-    if 0u < there { out[at >> 2u] = mean; }
+    if 0u < there { out[at >> 2u] = words_of(mean); }
 #else
     if 0u < there { out[at] = mean.x; }
     if 1u < there { out[at + 1u] = mean.y; }

@@ -31,8 +31,8 @@ static LANES: Kernel = Kernel {
     storage: INJECTED,
     params_bytes: size_of::<InjectedParams>(),
     flags: &[
-        &["RANKS=8|RANKS=16", "GATES=5|GATES=17", "VEC4", ACT],
-        &["RANKS=32|RANKS=64", "GATES=5", "VEC4", ACT],
+        &["RANKS=8|RANKS=16", "GATES=5|GATES=17", "VEC4", "|LONG", ACT],
+        &["RANKS=32|RANKS=64", "GATES=5", "VEC4", "|LONG", ACT],
     ],
     loop_bound: "tokens",
     when: "means under many gates, subgroups of 8, f32, at most 64 ranks",
@@ -168,10 +168,20 @@ pub(super) fn mean(recorder: &mut Recorder<'_>, act: Activation, args: &Mean<'_>
     Ok(())
 }
 
-/// Gates of one tile of the lanes' form: few tiles read y seldom, small ones waste little. By count a tile costs about three gates more; not timed.
+/// Gates of one tile of the lanes' form: few tiles read y seldom, small ones waste little. A tile costs three gates more than it
+/// holds (`docs/DESIGN.md`).
 fn gates_together(rank: u32, variants: u32) -> u32 {
     let cost = |gates: u32| variants.div_ceil(gates) * (gates + 3);
     if rank > 16 || cost(5) <= cost(17) { 5 } else { 17 }
+}
+
+fn injected_vectors(args: &Injected<'_>) -> Option<&'static str> {
+    vectors(&[&args.y, &args.b_t, &args.out])
+}
+
+/// Whether [`Form::Lanes`] has a variant for a call.
+pub(super) fn lanes_take(args: &Injected<'_>) -> bool {
+    injected_vectors(args).is_some() && args.y.dtype == Dtype::F32 && args.h.width() <= 64
 }
 
 pub(super) fn injected(
@@ -203,7 +213,7 @@ fn dispatch_injected(
     let alignment = recorder.gpu().alignment();
     let [_, tokens, width] = args.y.shape;
     let rank = args.h.width();
-    let vectors = vectors(&[&args.y, &args.b_t, &args.out]);
+    let vectors = injected_vectors(args);
     let [y, h] = [args.y, args.h].map(|view| view.block(&samples, &(0..tokens)).bind(alignment));
     let [gates, out] = [args.gates, args.out].map(|view| view.block(&ks, &samples).bind(alignment));
     let counts = args.counts.map(|counts| counts.block(&samples, &(0..1)).bind(alignment));
@@ -229,14 +239,15 @@ fn dispatch_injected(
         pad: 0,
     };
     let knob: (usize, Knob<'_>) = (offset_of!(InjectedParams, lambda), args.lambda);
-    let takes_lanes = vectors.is_some() && args.y.dtype == Dtype::F32 && rank <= 64;
     let of_gates = |gates: u32| u64::from(samples) * u64::from(variants.div_ceil(gates));
-    let (kernel, flags, groups, iterations) = if form == Form::Lanes && takes_lanes {
+    let (kernel, flags, groups, iterations) = if form == Form::Lanes {
         let gates = gates_together(rank, variants);
         let ranks = ["RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"];
         let ranks = ranks[rank.next_power_of_two().clamp(8, 64).trailing_zeros() as usize - 3];
-        let flags =
-            on([Some(ranks), Some(if gates == 5 { "GATES=5" } else { "GATES=17" }), vectors, act.flag()]);
+        let gates_flag = if gates == 5 { "GATES=5" } else { "GATES=17" };
+        let is_long = recorder.gpu().device().features().contains(wgpu::Features::SHADER_INT64);
+        let long = is_long.then_some("LONG");
+        let flags = on([Some(ranks), Some(gates_flag), vectors, long, act.flag()]);
         (&LANES, flags, of_gates(gates) * u64::from(width.div_ceil(32)), u64::from(tokens))
     } else {
         let flags = on([vectors, args.y.dtype.flag(), act.flag()]);

@@ -50,7 +50,7 @@ pub enum Activation {
     Silu,
 }
 
-/// The structure of the pooled injection's kernel; both give the same bits.
+/// The structure of the pooled injection's kernel; both give the same bits. [`Readout::variant`] tells which one a call takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Form {
@@ -166,20 +166,20 @@ impl Readout {
         &self.desc
     }
 
-    /// The structure of kernel that runs on a device: the descriptor's, else [`Form::of`] the device.
+    /// The structure of the kernel that a call takes: the descriptor's, else [`Form::of`] the device; but where that is
+    /// [`Form::Lanes`], [`Form::Threads`] for a y of halves, above 64 ranks, and where y, B or the means do not lie in whole vectors:
+    /// widths, strides and offsets at multiples of four numbers.
     ///
     /// # Errors
-    /// The descriptor's cannot run there.
-    pub fn form(&self, gpu: &Gpu) -> Result<Form, Error> {
-        match self.desc.form {
-            None => Ok(Form::of(gpu)),
-            Some(form) if form.runs_on(gpu) => Ok(form),
-            Some(form) => {
-                let rule = "it needs a device with wgpu::Features::SUBGROUP and subgroups of exactly 8 lanes";
-                let value = format!("{form:?}");
-                Err(Error::argument(OP, "form", value, rule, "leave it out to have one chosen"))
-            }
+    /// The descriptor's form cannot run there.
+    pub fn variant(&self, gpu: &Gpu, args: &Injected<'_>) -> Result<Form, Error> {
+        let form = self.desc.form.unwrap_or_else(|| Form::of(gpu));
+        if !form.runs_on(gpu) {
+            let rule = "it needs a device with wgpu::Features::SUBGROUP and subgroups of exactly 8 lanes";
+            let value = format!("{form:?}");
+            return Err(Error::argument(OP, "form", value, rule, "leave it out to have one chosen"));
         }
+        Ok(if gpu::lanes_take(args) { form } else { Form::Threads })
     }
 
     /// Records the mean of `act(x)` over every sample's tokens, with this activation, whatever the readout's own: the inputs of a
@@ -254,7 +254,7 @@ impl Readout {
         ];
         used.extend(check_counts(args.counts, samples)?);
         check_overlap(OP, &used)?;
-        gpu::injected(recorder, self.form(recorder.gpu())?, self.desc.activation, args)
+        gpu::injected(recorder, self.variant(recorder.gpu(), args)?, self.desc.activation, args)
     }
 
     /// Records `logits = x Wᵀ + bias`.

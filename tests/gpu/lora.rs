@@ -646,22 +646,6 @@ fn dropout_drops_its_share_and_keeps_the_mean() {
     assert!((share - 0.3).abs() < 0.01 && (mean - 1.0).abs() < 0.015, "{share} {mean}");
 }
 
-/// The suite's adapter with a device of an embedder who asks for these features alone.
-fn with_features(gpu: &Gpu, required_features: wgpu::Features) -> Gpu {
-    pollster::block_on(async {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-        let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
-        let same = |adapter: &wgpu::Adapter| {
-            let info = adapter.get_info();
-            info.name == gpu.info().name && info.backend == gpu.info().backend
-        };
-        let adapter = adapters.into_iter().find(same).unwrap();
-        let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
-        let (device, queue) = adapter.request_device(&descriptor).await.unwrap();
-        Gpu::adopt(device, queue)
-    })
-}
-
 #[test]
 fn a_device_without_subgroups_runs_another_family_and_refuses_lanes() {
     let Some(gpu) = gpu() else { return };

@@ -244,6 +244,53 @@ fn every_activation_and_type_of_y_is_the_reference_and_the_twin() {
 }
 
 #[test]
+fn lanes_are_chosen_by_software_subgroups_of_eight_for_whole_vectors_of_f32_and_threads_by_all_else() {
+    let Some(gpu) = gpu() else { return };
+    let info = gpu.info();
+    let has_lanes = info.device_type == wgpu::DeviceType::Cpu
+        && gpu.device().features().contains(wgpu::Features::SUBGROUP)
+        && [info.subgroup_min_size, info.subgroup_max_size] == [8, 8];
+    let best = if has_lanes { Form::Lanes } else { Form::Threads };
+    assert_eq!(Form::of(gpu), best, "{gpu}");
+    let plain = with_features(gpu, wgpu::Features::empty());
+    assert_eq!(Form::of(&plain), Form::Threads, "nobody asked for subgroups");
+
+    let room = gpu.zeros("room", 1 << 18);
+    let at = |shape: [u32; 3], byte: u64| View::tokens(&room, shape).at(byte);
+    let call = |width: u32, rank: u32, byte: u64| Injected {
+        y: at([2, 3, width], byte),
+        h: at([2, 3, rank], 32768),
+        b_t: at([rank, 1, width], 65536),
+        gates: at([5, 2, rank], 98304),
+        lambda: Knob::Host(1.0),
+        scale: 1.0,
+        counts: None,
+        out: at([5, 2, width], 131_072),
+    };
+    let of = |gpu: &Gpu, form: Option<Form>, args: &Injected<'_>| {
+        let desc = ReadoutDesc { width: args.y.width(), classes: 2, form, ..Default::default() };
+        Readout::new(&desc).unwrap().variant(gpu, args)
+    };
+    let whole = call(40, 16, 0);
+    let halves = Injected { y: at([2, 3, 40], 0).of(Dtype::F16), ..whole };
+    let padded = Injected { out: View { row_stride: 41, sample_stride: 41 * 5, ..whole.out }, ..whole };
+    for (args, form, what) in [
+        (whole, best, "whole vectors"),
+        (call(40, 64, 256), best, "64 ranks, elsewhere"),
+        (call(40, 65, 0), Form::Threads, "65 ranks"),
+        (call(42, 16, 0), Form::Threads, "an odd width"),
+        (call(40, 16, 4), Form::Threads, "an odd offset"),
+        (halves, Form::Threads, "halves"),
+        (padded, Form::Threads, "odd rows of means"),
+    ] {
+        assert_eq!(of(gpu, None, &args), Ok(form), "{what}");
+        assert_eq!(of(gpu, Some(Form::Threads), &args), Ok(Form::Threads), "{what}, asked for");
+    }
+    let refused = of(&plain, Some(Form::Lanes), &whole).unwrap_err().to_string();
+    assert!(refused.contains("`form`") && refused.contains("SUBGROUP"), "{refused}");
+}
+
+#[test]
 fn forms_layouts_and_repeats_give_the_same_bits() {
     let Some(gpu) = gpu() else { return };
     for act in [Activation::Identity, Activation::Relu, Activation::Gelu] {
@@ -258,6 +305,18 @@ fn forms_layouts_and_repeats_give_the_same_bits() {
             }
         }
     }
+}
+
+#[test]
+fn a_device_without_64_bit_words_gives_the_same_means() {
+    let Some(gpu) = gpu() else { return };
+    let features = gpu.device().features() & wgpu::Features::SUBGROUP;
+    let short: &'static Gpu = Box::leak(Box::new(with_features(gpu, features)));
+    let run = |gpu: &'static Gpu| {
+        let case = Case::new([3, 7, 100, 16, 18], Activation::Gelu).with(Form::of(gpu));
+        case.run(gpu, Layout::Separate)
+    };
+    assert_same_bits("64-bit words", &run(short), &run(gpu));
 }
 
 #[test]

@@ -237,7 +237,8 @@ enum How {
 /// The sums; (KL, flip) of every pair.
 fn run(gpu: &'static Gpu, layout: Layout, p: &Problem, how: How) -> (Sensitivity, Vec<f32>) {
     let (samples, tokens, classes, changes) = (p.samples, p.tokens, p.classes, p.variants - 1);
-    let probe = Probe::new(&ProbeDesc { classes, groups: 3, perturbations: changes + 2 }).unwrap();
+    let groups = p.groups.iter().max().unwrap() + 1;
+    let probe = Probe::new(&ProbeDesc { classes, groups, perturbations: changes + 2 }).unwrap();
     let words = probe.sums_words() as u32;
     let mut t = Tensors::new(gpu, layout);
     let x = t.f32([samples, tokens, p.inputs], &p.x);
@@ -353,6 +354,49 @@ fn factored_reinjected_and_external_paths_give_one_answer() {
         for layout in LAYOUTS {
             for how in [How::Sweep(Path::Factored), How::Sweep(Path::Reinjected), How::External] {
                 check(&format!("{shape:?} {layout:?} {how:?}"), &p, &run(gpu, layout, &p, how));
+            }
+        }
+    }
+}
+
+/// The probability of every class under every gate, `[variants − 1, samples, classes]`: every sample a group of its own and that class its
+/// label, its NLL is −ln of it.
+fn probabilities(gpu: &'static Gpu, p: &mut Problem, how: How) -> Vec<f64> {
+    let (samples, classes) = (p.samples, p.classes);
+    p.groups = (0..samples).collect();
+    let mut all = vec![0.0; ((p.variants - 1) * samples * classes) as usize];
+    for class in 0..classes {
+        p.labels = vec![class; samples as usize];
+        let (table, _) = run(gpu, Layout::Separate, p, how);
+        for (k, s) in (0..p.variants - 1).flat_map(|k| (0..samples).map(move |s| (k, s))) {
+            let nll = table.group(k + 1, s).unwrap().nll();
+            all[((k * samples + s) * classes + class) as usize] =
+                (-nll.units() as f64 / f64::from(1 << 26)).exp();
+        }
+    }
+    all
+}
+
+#[test]
+fn every_path_gives_every_class_its_probability_to_a_hundred_thousandth() {
+    let Some(gpu) = gpu() else { return };
+    for (shape, act) in PROBLEMS
+        .into_iter()
+        .flat_map(|shape| [Activation::Identity, Activation::Relu].map(|act| (shape, act)))
+    {
+        let mut p = Problem::new(shape, act);
+        // The second gates are the recorded ones again, so that the recorded probabilities are among those seen.
+        let of_k = (p.samples * p.rank) as usize;
+        p.gates.copy_within(0..of_k, of_k);
+        let wanted = p.reference().split_off((p.samples * p.classes) as usize);
+        let linear = (act == Activation::Identity).then_some(How::Sweep(Path::Factored));
+        for how in linear.into_iter().chain([How::Sweep(Path::Reinjected), How::External]) {
+            let got = probabilities(gpu, &mut p, how);
+            for (at, (got, wanted)) in got.iter().zip(&wanted).enumerate() {
+                assert!(
+                    (got - wanted).abs() < 1e-5,
+                    "{shape:?} {act:?} {how:?} {at}: {got} against {wanted}"
+                );
             }
         }
     }

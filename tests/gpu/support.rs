@@ -29,6 +29,22 @@ fn open() -> Option<Gpu> {
     }
 }
 
+/// The suite's adapter with a device of an embedder who asks for these features alone.
+pub fn with_features(gpu: &Gpu, required_features: wgpu::Features) -> Gpu {
+    pollster::block_on(async {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+        let same = |adapter: &wgpu::Adapter| {
+            let info = adapter.get_info();
+            info.name == gpu.info().name && info.backend == gpu.info().backend
+        };
+        let adapter = adapters.into_iter().find(same).unwrap();
+        let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
+        let (device, queue) = adapter.request_device(&descriptor).await.unwrap();
+        Gpu::adopt(device, queue)
+    })
+}
+
 /// How tensors lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {

@@ -186,7 +186,7 @@ fn encode(gpu: &Gpu, plan: Plan, stride: u32, dtype: Dtype) -> Job {
     };
     let written = dtype.bytes() as f64 * f64::from(RECORDS * width);
     let bytes = written + 4.0 * f64::from(RECORDS * RECORD_WORDS);
-    Job { bytes, written, flops: 0.0, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written, flops: 0.0, pairs: 0.0, record: Box::new(record), check: Box::new(check) }
 }
 
 fn input_gradient(gpu: &Gpu) -> Job {
@@ -217,7 +217,7 @@ fn input_gradient(gpu: &Gpu) -> Job {
     };
     let bytes = 4.0 * f64::from(RECORDS) * f64::from(RECORD_WORDS + width + 4);
     let written = 16.0 * f64::from(RECORDS);
-    Job { bytes, written, flops: 0.0, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written, flops: 0.0, pairs: 0.0, record: Box::new(record), check: Box::new(check) }
 }
 
 /// The numbers that a word of an output holds.

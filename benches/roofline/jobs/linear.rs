@@ -28,6 +28,7 @@ fn linear_forward(gpu: &Gpu) -> Job {
         written: 0.0,
         bytes: elements * 4.0,
         flops: 2.0 * f64::from(ROWS) * f64::from(WIDTH) * f64::from(WIDTH),
+        pairs: 0.0,
         record: Box::new(move |encoder| {
             let weight = View::matrix(&w, WIDTH, WIDTH);
             let (x, y) = (View::matrix(&x, ROWS, WIDTH), View::matrix(&y, ROWS, WIDTH));

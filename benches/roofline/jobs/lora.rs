@@ -242,7 +242,7 @@ fn forward(gpu: &Gpu, shape: Shape) -> Job {
         op(width, rank).forward(&mut host.recorder(encoder), &args).expect("valid arguments");
     };
     let check = move |gpu: &Gpu| problem.check_forward(gpu, &buffers.y);
-    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written: 0.0, flops, pairs: 0.0, record: Box::new(record), check: Box::new(check) }
 }
 
 fn backward(gpu: &Gpu, shape: Shape) -> Job {
@@ -280,7 +280,7 @@ fn backward(gpu: &Gpu, shape: Shape) -> Job {
         let db = read_rows(gpu, &buffers.db, width, 0..rank);
         problem.check_backward(gpu, &buffers, &db);
     };
-    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written: 0.0, flops, pairs: 0.0, record: Box::new(record), check: Box::new(check) }
 }
 
 /// Many adapters, each sample its own.
@@ -341,7 +341,7 @@ fn routed_forward(gpu: &Gpu, adapters: u32) -> Job {
         own.bank.forward(&mut host.recorder(encoder), &args).expect("valid arguments");
     };
     let check = move |gpu: &Gpu| routed.problem.check_forward(gpu, &buffers.y);
-    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written: 0.0, flops, pairs: 0.0, record: Box::new(record), check: Box::new(check) }
 }
 
 fn routed_backward(gpu: &Gpu, adapters: u32) -> Job {
@@ -378,5 +378,5 @@ fn routed_backward(gpu: &Gpu, adapters: u32) -> Job {
     };
     // The gradients of matrices are the plain job's, split by adapter; tests/gpu/lora_many.rs compares them.
     let check = move |gpu: &Gpu| routed.problem.check_dx(gpu, &buffers.dx);
-    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written: 0.0, flops, pairs: 0.0, record: Box::new(record), check: Box::new(check) }
 }

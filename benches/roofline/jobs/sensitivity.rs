@@ -111,6 +111,7 @@ impl Problem {
             written: 0.0,
             bytes: 4.0 * f64::from(SAMPLES) * f64::from(of_sample),
             flops: f64::from(SAMPLES) * f64::from(flops),
+            pairs: f64::from(SAMPLES * PERTURBATIONS),
             record,
             check: Box::new(move |gpu| problem.check(gpu)),
         }

@@ -16,7 +16,7 @@ Input:
   to group by. Each shard (Parquet or safetensors) has the array `base`, the logits under the recorded metadata, and one
   array of logits for each kind of wrong metadata, named after it. Row n of the table belongs to row n of the shards, one
   shard after the other in the order given. An array is a column of lists of floats, or an f32 tensor [rows, classes].
-  Rows that have no such wrong metadata are null or NaN.
+  Rows that have no such wrong metadata are null or NaN. Parquet may be compressed by Snappy, Zstandard, gzip or LZ4 (raw).
 
   With --adapter and --head, the logits of the variants are made here: the shards then hold `x`, the pooled input of the
   adapted layer, and `base`, the logits without the adapter. The adapter must sit in the last layer, before a linear head;

@@ -1,4 +1,6 @@
 use super::*;
+use ::parquet::basic::Compression;
+use ::parquet::file::properties::WriterProperties;
 
 struct Temporary(PathBuf);
 
@@ -35,6 +37,15 @@ fn tensors(path: &Path, rows: std::ops::Range<u64>) {
 
 /// The same as Parquet: lists of floats, or of doubles, in row groups of at most `group` rows; row `null` is null.
 fn lists(path: &Path, rows: std::ops::Range<u64>, group: usize, kind: &str, null: Option<u64>) {
+    compressed(path, rows, (group, kind, null), Compression::UNCOMPRESSED);
+}
+
+fn compressed(
+    path: &Path,
+    rows: std::ops::Range<u64>,
+    (group, kind, null): (usize, &str, Option<u64>),
+    compression: Compression,
+) {
     use ::parquet::data_type::{DoubleType, FloatType};
     use ::parquet::file::writer::SerializedFileWriter;
     use ::parquet::schema::parser::parse_message_type;
@@ -44,7 +55,8 @@ fn lists(path: &Path, rows: std::ops::Range<u64>, group: usize, kind: &str, null
     let schema = format!("message schema {{ required INT64 row; {} {} }}", column("a"), column("b"));
     let schema = std::sync::Arc::new(parse_message_type(&schema).unwrap());
     let file = std::fs::File::create(path).unwrap();
-    let mut writer = SerializedFileWriter::new(file, schema, Default::default()).unwrap();
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut writer = SerializedFileWriter::new(file, schema, std::sync::Arc::new(properties)).unwrap();
     let all: Vec<u64> = rows.collect();
     for rows in all.chunks(group) {
         let mut group = writer.next_row_group().unwrap();
@@ -101,6 +113,28 @@ fn rows_of_all_formats_follow_one_another_whatever_the_run() {
         }
     }
     assert!(shards.read(35, 6).unwrap_err().to_string().contains("beyond the last shard"));
+}
+
+#[test]
+fn every_compression_that_common_writers_use_is_read() {
+    let folder = Temporary::new("compressed");
+    let kinds = [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::LZ4_RAW,
+        Compression::ZSTD(Default::default()),
+    ];
+    let paths: Vec<PathBuf> = (0..kinds.len()).map(|n| folder.0.join(format!("{n}.parquet"))).collect();
+    for (n, (path, kind)) in (0..).zip(paths.iter().zip(kinds)) {
+        compressed(path, n * 50..(n + 1) * 50, (50, "FLOAT", None), kind);
+    }
+    let count = 50 * kinds.len();
+    let arrays = Shards::open(&paths).unwrap().read(0, count).unwrap();
+    for (a, rows) in arrays.iter().enumerate() {
+        let wanted: Vec<f32> = (0..count as u64).flat_map(|r| (0..3).map(move |c| value(a, r, c))).collect();
+        assert_eq!(rows, &wanted);
+    }
 }
 
 #[test]

@@ -2,16 +2,17 @@
 //!
 //! The adapter sits in the last layer, its gate is per sample, pooling and head are linear. Then
 //! `logits_k = base + s · Σ_r g_k[r] · h[r] · M[r, ·]` with `h = x·Aᵀ` and `M = Bᵀ·W_headᵀ`: all that differs between
-//! perturbations is the gate.
+//! perturbations is the gate. That is an injection too, of M into the base logits, so `gtca::lora` delivers the logits of each
+//! perturbation from one h.
 
 use gtca::adapter::{AdapterDesc, Condition, GtcaAdapter, LayerDesc, Tape};
 use gtca::encode::{IdTables, Plan};
 use gtca::gate::Mu;
 use gtca::gpu::{Dtype, Gpu, Knob, View};
-use gtca::linear::{Forward, Linear, LinearDesc};
+use gtca::lora::{Deliver, Lora, LoraDesc};
 use gtca::perturb::{self, Bearing, Distance, Perturb, PerturbDesc, Perturbation};
+use gtca::readout::{Head, Readout, ReadoutDesc};
 use gtca::records::{Fields, RECORD_WORDS, Record, Records};
-use gtca::sensitivity::twin;
 use gtca::wgpu;
 use safetensors::tensor::SafeTensors;
 
@@ -47,11 +48,14 @@ pub struct Factored {
     metadata: Metadata,
     shards: Shards,
     adapter: GtcaAdapter,
-    scale: f32,
-    /// `[r, classes]`.
-    map: Vec<f32>,
-    classes: usize,
+    /// M, `[r, classes]`.
+    map: wgpu::Buffer,
+    classes: u32,
     layer: LayerDesc,
+    /// x to h.
+    down: Lora,
+    /// h, under gates, to logits.
+    up: Lora,
     wrong: Vec<(String, Perturbation)>,
 }
 
@@ -116,26 +120,15 @@ impl Factored {
             let rule = format!("the table has {} rows, the shards {}", metadata.rows, shards.rows());
             return Err(Error::argument("--metadata", rule));
         }
-        let tensor = |file: &[u8], name: &str| -> Vec<f32> {
-            let file = SafeTensors::deserialize(file).ok();
-            let bytes =
-                file.and_then(|file| Some(file.tensor(name).ok()?.data().to_vec())).unwrap_or_default();
-            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-        };
-        let (b, weight) = (tensor(&files.adapter, "layers.0.b"), tensor(&files.head, "weight"));
-        let (rank, outputs) = (rank as usize, outputs as usize);
-        let product = |r: usize, c: usize| {
-            (0..outputs).map(|o| f64::from(b[o * rank + r]) * f64::from(weight[c * outputs + o])).sum::<f64>()
-                as f32
-        };
-        let map =
-            (0..rank).flat_map(|r| (0..classes as usize).map(move |c| (r, c))).map(|(r, c)| product(r, c));
+        let [down, up] = [desc.lora(&layer), LoraDesc { outputs: classes, ..desc.lora(&layer) }];
+        let map = map(gpu, parameter(&adapter, "layers.0.b_t"), &head_weight(&files.head), classes)?;
         Ok(Self {
             gpu: gpu.clone(),
-            scale: files.alpha / rank as f32,
-            map: map.collect(),
-            classes: classes as usize,
+            map,
+            classes,
             layer,
+            down: Lora::new(&down)?,
+            up: Lora::new(&up)?,
             wrong: perturbations(),
             adapter,
             metadata,
@@ -149,31 +142,21 @@ impl Factored {
     }
 
     /// h of embeddings, `[rows, r]`.
-    fn hidden(&self, x: &[f32], rows: u32) -> Result<Vec<f32>, Error> {
+    fn hidden(&self, x: &[f32], rows: u32) -> Result<wgpu::Buffer, Error> {
         let LayerDesc { inputs, rank, .. } = self.layer;
         let (x, h) = (self.gpu.upload("x", x), self.gpu.zeros("h", u64::from(rows * rank) * 4));
-        let a = self.adapter.parameters().find(|parameter| parameter.name == "layers.0.a");
-        let weight = self.adapter.value(a.expect("an adapter has a first layer"));
-        let y = View::matrix(&h, rows, rank);
-        let mut encoder = self.gpu.encoder();
-        let op = Linear::new(&LinearDesc { inputs, outputs: rank, ..Default::default() })?;
-        let args = Forward { x: View::matrix(&x, rows, inputs), weight, bias: None, pre: None, y };
-        op.forward(&mut self.gpu.recorder(&mut encoder), &args)?;
-        self.gpu.submit(encoder)?;
-        Ok(self.gpu.read_f32_blocking(&y)?)
+        let (x, a) = (View::matrix(&x, rows, inputs), parameter(&self.adapter, "layers.0.a"));
+        self.gpu.run(|recorder| self.down.hidden(recorder, x, a, View::matrix(&h, rows, rank)))?;
+        Ok(h)
     }
 
-    /// Gates under the records of `k`, or under the recorded.
-    fn gates(
-        &self,
-        tape: &Tape,
-        records: &wgpu::Buffer,
-        rows: u32,
-        k: Option<usize>,
-    ) -> Result<Vec<f32>, Error> {
-        let view = View::matrix(records, RECORD_WORDS, rows).of(Dtype::U32);
+    /// Logits under the records of `k`, or under the recorded.
+    fn logits(&self, part: &Part<'_>, k: Option<usize>) -> Result<Vec<f32>, Error> {
+        let (rows, rank) = (part.rows, self.layer.rank);
+        let view = View::matrix(part.records, RECORD_WORDS, rows).of(Dtype::U32);
         let wrong = Perturbed::new(&self.gpu, rows);
         let valid = self.gpu.upload("validity", &vec![1.0_f32; rows as usize]);
+        let logits = self.gpu.zeros("logits", u64::from(rows * self.classes) * 4);
         let mut encoder = self.gpu.encoder();
         let mut recorder = self.gpu.recorder(&mut encoder);
         let (records, validity) = match k {
@@ -188,11 +171,56 @@ impl Factored {
             }
         };
         let mu = Mu::Knob(Knob::Host(1.0));
-        self.adapter.condition(&mut recorder, tape, &Condition { records, validity, mu })?;
+        self.adapter.condition(&mut recorder, part.tape, &Condition { records, validity, mu })?;
+        let gates = part.tape.gates();
+        let out = View::matrix(&logits, rows, self.classes);
+        let args = Deliver {
+            y: View::matrix(part.base, rows, self.classes),
+            h: View::matrix(part.hidden, rows, rank),
+            b_t: View::matrix(&self.map, rank, self.classes),
+            bias: None,
+            gates: View { shape: [1, rows, rank], row_stride: gates.sample_stride, ..gates },
+            lambda: Knob::Host(1.0),
+            out,
+        };
+        self.up.deliver(&mut recorder, &args)?;
         drop(recorder);
         self.gpu.submit(encoder)?;
-        Ok(self.gpu.read_f32_blocking(&tape.gates())?)
+        Ok(self.gpu.read_f32_blocking(&out)?)
     }
+}
+
+/// Rows on the device.
+struct Part<'a> {
+    rows: u32,
+    tape: &'a Tape,
+    records: &'a wgpu::Buffer,
+    /// Logits without the adapter.
+    base: &'a wgpu::Buffer,
+    hidden: &'a wgpu::Buffer,
+}
+
+/// A parameter of the adapter, every one of which has a first layer.
+fn parameter<'a>(adapter: &'a GtcaAdapter, name: &str) -> View<'a> {
+    let parameter = adapter.parameters().find(|parameter| parameter.name == name);
+    adapter.value(parameter.expect("an adapter has a first layer"))
+}
+
+/// The head's matrix, whose shape has been read already.
+fn head_weight(file: &[u8]) -> Vec<f32> {
+    let file = SafeTensors::deserialize(file).ok();
+    let bytes = file.and_then(|file| Some(file.tensor("weight").ok()?.data().to_vec())).unwrap_or_default();
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// M = Bᵀ·W_headᵀ.
+fn map(gpu: &Gpu, b_t: View<'_>, weight: &[f32], classes: u32) -> Result<wgpu::Buffer, Error> {
+    let (rank, width) = (b_t.rows() as u32, b_t.width());
+    let (weight, map) = (gpu.upload("head", weight), gpu.zeros("map", u64::from(rank * classes) * 4));
+    let readout = Readout::new(&ReadoutDesc { width, classes, ..Default::default() })?;
+    let (weight, logits) = (View::matrix(&weight, classes, width), View::matrix(&map, rank, classes));
+    gpu.run(|recorder| readout.head(recorder, &Head { x: b_t, weight, bias: None, logits }))?;
+    Ok(map)
 }
 
 impl Source for Factored {
@@ -205,32 +233,25 @@ impl Source for Factored {
         let mut arrays = self.shards.read(from, count)?;
         let at = |name| self.shards.array(name).map_or(0, |array| array.0);
         let [x, without] = [EMBEDDING, BASE].map(|name| std::mem::take(&mut arrays[at(name)]));
-        let hidden = self.hidden(&x, count as u32)?;
         let records: Vec<Record> = rows.iter().map(|row| row.record).collect();
         let words = self.gpu.upload("records", Records::from_records(&records)?.words());
-        let (tape, rank, width) =
-            (self.adapter.tape(count as u32, 1), self.layer.rank as usize, self.classes);
-        let logits = |k: Option<usize>| -> Result<Vec<f32>, Error> {
-            let gates = self.gates(&tape, &words, count as u32, k)?;
-            let row = |i: usize| {
-                let (gate, hidden) = (&gates[i * rank..][..rank], &hidden[i * rank..][..rank]);
-                let is_there = k.is_none_or(|k| applies(&self.wrong[k].1, &records[i]));
-                match is_there {
-                    true => twin::factored(
-                        &without[i * width..][..width],
-                        gate,
-                        hidden,
-                        &self.map,
-                        1.0,
-                        self.scale,
-                    ),
-                    false => vec![f32::NAN; width],
-                }
-            };
-            Ok((0..count).flat_map(row).collect())
+        let part = Part {
+            rows: count as u32,
+            tape: &self.adapter.tape(count as u32, 1),
+            records: &words,
+            base: &self.gpu.upload("base", &without),
+            hidden: &self.hidden(&x, count as u32)?,
         };
-        let base = logits(None)?;
-        let variants = (0..self.wrong.len()).map(|k| logits(Some(k))).collect::<Result<_, _>>()?;
-        Ok(Chunk { rows, base, variants, known: None })
+        let variant = |(k, (_, wrong)): (usize, &(String, Perturbation))| -> Result<Vec<f32>, Error> {
+            let mut logits = self.logits(&part, Some(k))?;
+            let of_rows = logits.chunks_exact_mut(self.classes as usize);
+            of_rows
+                .zip(&records)
+                .filter(|(_, record)| !applies(wrong, record))
+                .for_each(|(logits, _)| logits.fill(f32::NAN));
+            Ok(logits)
+        };
+        let variants = self.wrong.iter().enumerate().map(variant).collect::<Result<_, _>>()?;
+        Ok(Chunk { rows, base: self.logits(&part, None)?, variants, known: None })
     }
 }

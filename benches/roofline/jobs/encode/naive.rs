@@ -33,5 +33,5 @@ pub(super) fn ladders(gpu: &Gpu) -> Job {
     let record = move |encoder: &mut wgpu::CommandEncoder| steps.iter().for_each(|step| step.record(encoder));
     let written = 4.0 * f64::from(RECORDS * 512);
     let bytes = written + 16.0 * f64::from(RECORDS);
-    Job { bytes, written, flops: 0.0, record: Box::new(record), check: Box::new(|_| ()) }
+    Job { bytes, written, flops: 0.0, pairs: 0.0, record: Box::new(record), check: Box::new(|_| ()) }
 }

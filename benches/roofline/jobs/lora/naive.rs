@@ -64,7 +64,7 @@ pub(super) fn forward(gpu: &Gpu, shape: Shape) -> Job {
         add.record(encoder);
     };
     let check = move |gpu: &Gpu| problem.check_forward(gpu, &buffers.y);
-    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written: 0.0, flops, pairs: 0.0, record: Box::new(record), check: Box::new(check) }
 }
 
 pub(super) fn backward(gpu: &Gpu, shape: Shape) -> Job {
@@ -115,5 +115,5 @@ pub(super) fn backward(gpu: &Gpu, shape: Shape) -> Job {
         let db = read_rows(gpu, &buffers.db, rank, 0..width);
         problem.check_backward(gpu, &buffers, &transposed(&db, rank as usize));
     };
-    Job { bytes, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
+    Job { bytes, written: 0.0, flops, pairs: 0.0, record: Box::new(record), check: Box::new(check) }
 }
