@@ -209,7 +209,7 @@ fn cross_entropy_gradient(
     Ok(())
 }
 
-fn ratio(recorder: &mut Recorder<'_>, totals: &View<'_>, out: &View<'_>) -> Result<(), Error> {
+pub(super) fn ratio(recorder: &mut Recorder<'_>, totals: &View<'_>, out: &View<'_>) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let (totals, out) = (totals.bind(alignment), out.bind(alignment));
     let params = RatioParams { totals_start: totals.rows.start, out_start: out.rows.start, pad: [0; 2] };

@@ -1,14 +1,16 @@
-//! Losses: cross-entropy and the evidence regularizer, values and gradients.
+//! Losses: cross-entropy, the evidence regularizer and the anti-shortcut loss, values and gradients.
 //!
 //! | formula | shader | twin |
 //! |---|---|---|
 //! | `ce_i = lse(z_i) − z_{i,y}`; `L = Σ w_y ce / Σ w_y` | `shaders/loss/cross_entropy_rows.wgsl`, `shaders/loss/ratio.wgsl` | [`twin::cross_entropy`] |
 //! | `dz = w_y / Σw · (softmax(z) − onehot(y))` | `shaders/loss/cross_entropy_gradient.wgsl` | [`twin::cross_entropy`] |
 //! | `L_ev = mean_i w_i max(0, J(p_i, q_i) − τ)` | `shaders/loss/evidence.wgsl` | [`twin::evidence`] |
+//! | the anti-shortcut loss: [`shortcut`] | `shaders/loss/shortcut/` | [`shortcut::twin`] |
 //!
-//! Sums over rows run in fixed chunks (`shaders/reduce/column_sum.wgsl`). Tests: `tests/gpu/loss.rs`.
+//! Sums over rows run in fixed chunks (`shaders/reduce/column_sum.wgsl`). Tests: `tests/gpu/loss.rs`, `tests/gpu/shortcut.rs`.
 
 mod gpu;
+pub mod shortcut;
 pub mod twin;
 
 pub(crate) use gpu::KERNELS;

@@ -24,4 +24,5 @@ mod readout;
 mod reinject;
 mod scratch;
 mod sensitivity;
+mod shortcut;
 mod support;
