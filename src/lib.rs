@@ -3,8 +3,8 @@
 //! The crate as a story: a [`records::Record`] says where, when and with which sensor an image was taken. An
 //! [`encode::Plan`] turns a batch of records into features, in one pass. The [`adapter::GtcaAdapter`] makes gates
 //! of them ([`linear`], [`gate`]) and injects them into a frozen layer ([`lora`]). The [`loss`] keeps metadata from
-//! overturning what the image alone settles, [`optim`] takes the step. [`perturb`] makes the metadata wrong,
-//! [`sensitivity`] says what that does to predictions, and [`metrics`] how good they were.
+//! overturning what the image alone settles, and embeddings from telling the region; [`optim`] takes the step. [`perturb`]
+//! makes the metadata wrong, [`sensitivity`] says what that does to predictions, and [`metrics`] how good they were.
 //!
 //! # From a formula to its shader, twin and test
 //!
@@ -19,6 +19,7 @@
 //! | `g = g∅ + μ v (g(m) − g∅)` | [`gate`] | `shaders/gate/mix.wgsl` | `tests/gpu/gate.rs` |
 //! | `y += λ s ((x Aᵀ) ⊙ g) Bᵀ` | [`lora`] | `shaders/lora/down.wgsl`, `gated.wgsl`, `up.wgsl` | `tests/gpu/lora.rs` |
 //! | cross-entropy; `mean w max(0, J − τ)` | [`loss`] | `shaders/loss/` | `tests/gpu/loss.rs` |
+//! | contrast of classes across regions | [`loss::shortcut`] | `shaders/loss/shortcut/` | `tests/gpu/shortcut.rs` |
 //! | AdamW, ‖g‖ | [`optim`] | `shaders/optim/` | `tests/gpu/optim.rs` |
 //! | `Σ softmax(s q·P)_p P_p` of a region | [`prototypes`] | `shaders/prototypes/attend.wgsl` | `tests/gpu/prototypes.rs` |
 //! | `logits = mean_t act(y + λ s (h ⊙ g_k) Bᵀ) Wᵀ + b` | [`readout`] | `shaders/readout/` | `tests/gpu/readout.rs` |

@@ -5,6 +5,7 @@ mod linear;
 mod lora;
 mod sensitivity;
 mod sensitivity_full;
+mod shortcut;
 
 use super::Case;
 use gtca::gpu::{Gpu, View};
@@ -14,10 +15,15 @@ const STEPS: &str = include_str!("steps.wgsl");
 
 /// Every job, in the order in which it runs.
 pub(crate) fn all() -> Vec<Case> {
-    [encode::cases(), linear::cases(), lora::cases(), sensitivity::cases(), sensitivity_full::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let rooms = [
+        encode::cases(),
+        linear::cases(),
+        lora::cases(),
+        sensitivity::cases(),
+        sensitivity_full::cases(),
+        shortcut::cases(),
+    ];
+    rooms.into_iter().flatten().collect()
 }
 
 /// `n` numbers in [−1, 1), different for each seed.
