@@ -9,7 +9,7 @@
 //! The two small linear layers are Burn's own; everything else runs in gtca's kernels. See [`gtca::adapter`].
 
 use crate::encode::MetadataEncoder;
-use crate::gate::mix;
+use crate::gate::{Mu, mix};
 use crate::lora::{Apply, GatedLora};
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
@@ -105,11 +105,11 @@ impl GtcaAdapter {
     /// The gates of all layers, `[samples, Σ gates]`, of records as [`crate::encode::upload`] makes them.
     ///
     /// `validity` is `[samples, 1]`: 1, or 0 where a sample's metadata is dropped or wholly missing. `mu`, the metadata weight,
-    /// lies in [0, 1].
+    /// lies in [0, 1]: a number, or a tensor that is learned ([`Mu`]).
     ///
     /// # Panics
-    /// Wrong shapes or types; a μ outside [0, 1].
-    pub fn condition(&self, records: Tensor<2, Int>, validity: Tensor<2>, mu: f32) -> Tensor<2> {
+    /// Wrong shapes or types; a number μ outside [0, 1].
+    pub fn condition(&self, records: Tensor<2, Int>, validity: Tensor<2>, mu: impl Into<Mu>) -> Tensor<2> {
         let hidden = silu(self.hidden.forward(self.encoder.forward(records)));
         let logits = self.logits.forward(hidden);
         mix(&self.on.gpu, self.on.gate, logits, self.null_logits.val(), validity, mu)

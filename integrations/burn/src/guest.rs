@@ -4,7 +4,9 @@
 //! commands that are submitted afterwards find it there; and Burn gives memory that it frees only to commands that it
 //! submits later. So order on the queue is all that is needed: nothing waits, nothing is copied.
 
-use burn::backend::TensorMetadata;
+use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, ExtensionType, TensorMetadata};
 use burn::cubecl::wgpu::{AutoCompiler, WgpuResource, WgpuServer};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::kernel::into_contiguous;
@@ -15,6 +17,21 @@ use gtca::gpu::{Dtype, Gpu, Recorder, View};
 
 /// Lent scratch starts at a multiple of so many bytes.
 const SCRATCH_ALIGNMENT: u64 = 256;
+
+/// A gradient, where it is wanted.
+#[derive(ExtensionType)]
+#[extension_type(fusion)]
+pub(crate) enum Wish<B: Backend> {
+    Absent,
+    Present(FloatTensor<B>),
+}
+
+impl WishMetadata {
+    /// Of a gradient that is like its input.
+    pub(crate) fn like(wanted: bool, input: &TensorSpec) -> Self {
+        if wanted { Self::Present(input.clone()) } else { Self::Absent }
+    }
+}
 
 /// A tensor whose bytes stay where they are while our commands are recorded and submitted.
 pub(crate) struct Lent {

@@ -3,10 +3,12 @@
 //! | here | what | gradients of |
 //! |---|---|---|
 //! | [`encode::MetadataEncoder`] | records to features | learned parameters |
-//! | [`gate::mix`] | metadata and null logits to gates | both logits |
-//! | [`lora::GatedLora`] | a gated low-rank addition to a frozen layer's output | x, y, A, B, gates |
+//! | [`gate::mix`] | metadata and null logits to gates | both logits, μ |
+//! | [`lora::GatedLora`] | a gated low-rank addition to a frozen layer's output | x, y, A, B, gates, bias, λ |
 //! | [`adapter::GtcaAdapter`] | these as one module | all parameters, x, y |
+//! | [`loss::cross_entropy`] | cross-entropy | logits |
 //! | [`loss::evidence`] | the evidence regularizer | p, q |
+//! | [`loss::anti_shortcut`] | the anti-shortcut loss | embeddings |
 //! | [`sensitivity::Sweep`] | how far predictions move under wrong metadata | – |
 //!
 //! Formulas, shapes and sources stand in the rooms of the same names in [`gtca`]. Parameters are Burn's [`Param`](burn::module::Param)s:

@@ -1,8 +1,8 @@
-//! The injection as a Burn op with gradients, and as a module: `y + λ·s·(((x̃ Aᵀ) ⊙ g) Bᵀ)`.
+//! The injection as a Burn op with gradients, and as a module: `y + λ·s·(((x̃ Aᵀ) ⊙ g) Bᵀ + bias)`.
 //!
 //! Formulas and kernels: [`gtca::lora`].
 
-use crate::guest::{Lent, empty_like, readable, submit, writable};
+use crate::guest::{Lent, Wish, WishMetadata, empty_like, readable, submit, writable};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -38,6 +38,10 @@ pub struct GatedLora {
     pub a: Param<Tensor<2>>,
     /// B transposed, `[rank, outputs]`.
     pub b_t: Param<Tensor<2>>,
+    /// The bias beside B, `[outputs]` (PEFT's `lora_bias`); none from the start: [`Self::with_bias`].
+    pub bias: Option<Param<Tensor<1>>>,
+    /// A factor of λ, `[1]`; none from the start: [`Self::with_lambda`].
+    pub lambda: Option<Param<Tensor<1>>>,
     #[module(skip)]
     on: On,
 }
@@ -55,7 +59,7 @@ pub struct Apply {
     /// g, `[samples, 1, rank]` or, one for all ranks, `[samples, 1, 1]`; `[samples, tokens, …]` where each token has its own.
     /// Without them g = 1: plain LoRA.
     pub gates: Option<Tensor<3>>,
-    /// λ, the adapter weight.
+    /// λ, the adapter weight; times the learned one, where there is one.
     pub lambda: f32,
     /// Of x, in training.
     pub dropout: Option<Dropout>,
@@ -80,7 +84,23 @@ impl GatedLora {
         let kaiming = Initializer::KaimingUniform { gain: 3.0f64.sqrt().recip(), fan_out_only: false };
         let a = kaiming.init_with([rank, inputs], Some(inputs), Some(rank), device);
         let b_t = Initializer::Zeros.init([rank, outputs], device);
-        Ok(Self { a, b_t, on: On { gpu: gpu.clone(), lora } })
+        Ok(Self { a, b_t, bias: None, lambda: None, on: On { gpu: gpu.clone(), lora } })
+    }
+
+    /// With a learned bias, zero from the start.
+    #[must_use]
+    pub fn with_bias(mut self) -> Self {
+        let outputs = self.b_t.val().dims()[1];
+        self.bias = Some(Initializer::Zeros.init([outputs], &self.b_t.val().device()));
+        self
+    }
+
+    /// With a learned λ, 1 from the start. It is used as it is, whatever an optimiser makes of it; a parameter that stays at 0
+    /// has a gradient too.
+    #[must_use]
+    pub fn with_lambda(mut self) -> Self {
+        self.lambda = Some(Initializer::Ones.init([1], &self.b_t.val().device()));
+        self
     }
 
     /// s: α/r, or α/√r.
@@ -88,7 +108,7 @@ impl GatedLora {
         self.on.lora.scale()
     }
 
-    /// `y + λ·s·(((x̃ Aᵀ) ⊙ g) Bᵀ)` of x `[samples, tokens, inputs]` and y `[samples, tokens, outputs]`, both f32 or both f16;
+    /// `y + λ·s·(((x̃ Aᵀ) ⊙ g) Bᵀ + bias)` of x `[samples, tokens, inputs]` and y `[samples, tokens, outputs]`, both f32 or both f16;
     /// the rest is f32. y's memory is written in place where nobody else holds it.
     ///
     /// # Panics
@@ -104,15 +124,32 @@ impl GatedLora {
         let fits = count == samples && [1, tokens].contains(&of_each) && [1, rank].contains(&width);
         assert!(fits, "gates are [{samples}, 1 or {tokens}, 1 or {rank}], not {:?}", gates.dims());
         assert_eq!(x.dtype(), y.dtype(), "x and y share a type");
-        for (name, found) in [("a", a.dtype()), ("b_t", b_t.dtype()), ("gates", gates.dtype())] {
-            assert_eq!(found, DType::F32, "{name} is f32");
+        let bias = self.bias.as_ref().map(Param::val);
+        let lambda = self.lambda.as_ref().map(|learned| learned.val() * apply.lambda);
+        if let Some(bias) = &bias {
+            assert_eq!(bias.dims(), [outputs], "the bias is [outputs]");
         }
+        if let Some(lambda) = &lambda {
+            assert_eq!(lambda.dims(), [1], "lambda is [1]");
+        }
+        let vector = |tensor: &Option<Tensor<1>>| tensor.as_ref().map_or(DType::F32, Tensor::dtype);
+        let dtypes = [a.dtype(), b_t.dtype(), gates.dtype(), vector(&bias), vector(&lambda)];
+        assert_eq!(dtypes, [DType::F32; 5], "a, b_t, gates, bias and lambda are f32");
         assert!(apply.lambda.is_finite(), "lambda is {}, it must be finite", apply.lambda);
         let On { gpu, lora } = self.on.clone();
-        let injection = Injection { gpu, lora, lambda: apply.lambda, dropout: apply.dropout };
+        let injection = Injection {
+            gpu,
+            lora,
+            lambda: lambda.is_none().then_some(apply.lambda),
+            bias: bias.is_some(),
+            dropout: apply.dropout,
+        };
+        // An op has a fixed number of tensors: A stands in for what is absent, and is not read there.
+        let stand_in = || a.clone().detach().into_dispatch();
+        let [bias, lambda] = [bias, lambda].map(|given| given.map_or_else(stand_in, Tensor::into_dispatch));
         let [y, x, gates] = [y, x, gates].map(Tensor::into_dispatch);
         let [a, b_t] = [a, b_t].map(Tensor::into_dispatch);
-        Tensor::from_dispatch(<Dispatch as Inject>::inject(y, x, a, b_t, gates, injection))
+        Tensor::from_dispatch(<Dispatch as Inject>::inject(y, x, a, b_t, gates, bias, lambda, injection))
     }
 }
 
@@ -121,8 +158,18 @@ impl GatedLora {
 pub(crate) struct Injection {
     gpu: Gpu,
     lora: Lora,
-    lambda: f32,
+    /// λ where it is no tensor.
+    lambda: Option<f32>,
+    /// Whether the tensor for a bias is one.
+    bias: bool,
     dropout: Option<Dropout>,
+}
+
+impl Injection {
+    fn lambda<'a>(&self, tensor: &'a Lent) -> Knob<'a> {
+        let View { buffer, offset, .. } = tensor.view();
+        self.lambda.map_or(Knob::Buffer(buffer, offset), Knob::Host)
+    }
 }
 
 /// A forward's numbers, and which gradients of it are needed.
@@ -133,14 +180,16 @@ pub(crate) struct Wanted {
     a: bool,
     b_t: bool,
     gates: bool,
+    bias: bool,
+    lambda: bool,
 }
 
-/// A gradient, where it is wanted.
-#[derive(ExtensionType)]
-#[extension_type(fusion)]
-pub(crate) enum Wish<B: Backend> {
-    Absent,
-    Present(FloatTensor<B>),
+impl Wanted {
+    /// Of x, A, B, gates, bias and λ; a stand-in has none, tracked or not.
+    fn new(injection: Injection, [x, a, b_t, gates, bias, lambda]: [bool; 6]) -> Self {
+        let (bias, lambda) = (bias && injection.bias, lambda && injection.lambda.is_none());
+        Self { injection, x, a, b_t, gates, bias, lambda }
+    }
 }
 
 #[derive(ExtensionType)]
@@ -162,6 +211,10 @@ pub(crate) struct InjectedGradients<B: Backend> {
     b_t: Wish<B>,
     #[extension_type]
     gates: Wish<B>,
+    #[extension_type]
+    bias: Wish<B>,
+    #[extension_type]
+    lambda: Wish<B>,
 }
 
 /// What runs on the device, forward and backward.
@@ -174,6 +227,8 @@ pub(crate) trait Kernels: Backend {
         a: FloatTensor<Self>,
         b_t: FloatTensor<Self>,
         gates: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        lambda: FloatTensor<Self>,
         injection: Injection,
     ) -> Injected<Self>;
 
@@ -184,6 +239,8 @@ pub(crate) trait Kernels: Backend {
         a: FloatTensor<Self>,
         b_t: FloatTensor<Self>,
         gates: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        lambda: FloatTensor<Self>,
         h: FloatTensor<Self>,
         wanted: Wanted,
     ) -> InjectedGradients<Self>;
@@ -195,6 +252,8 @@ fn forward_outputs(
     a: &TensorSpec,
     _b_t: &TensorSpec,
     _gates: &TensorSpec,
+    _bias: &TensorSpec,
+    _lambda: &TensorSpec,
     _injection: &Injection,
 ) -> InjectedMetadata {
     let h = [y.shape[0], y.shape[1], a.shape[0]];
@@ -207,18 +266,18 @@ fn backward_outputs(
     a: &TensorSpec,
     b_t: &TensorSpec,
     gates: &TensorSpec,
+    bias: &TensorSpec,
+    lambda: &TensorSpec,
     _h: &TensorSpec,
     wanted: &Wanted,
 ) -> InjectedGradientsMetadata {
-    let of = |wanted: bool, spec: &TensorSpec| match wanted {
-        true => WishMetadata::Present(spec.clone()),
-        false => WishMetadata::Absent,
-    };
     InjectedGradientsMetadata {
-        x: of(wanted.x, x),
-        a: of(wanted.a, a),
-        b_t: of(wanted.b_t, b_t),
-        gates: of(wanted.gates, gates),
+        x: WishMetadata::like(wanted.x, x),
+        a: WishMetadata::like(wanted.a, a),
+        b_t: WishMetadata::like(wanted.b_t, b_t),
+        gates: WishMetadata::like(wanted.gates, gates),
+        bias: WishMetadata::like(wanted.bias, bias),
+        lambda: WishMetadata::like(wanted.lambda, lambda),
     }
 }
 
@@ -229,20 +288,23 @@ impl Kernels for CubeBackend {
         a: FloatTensor<Self>,
         b_t: FloatTensor<Self>,
         gates: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        lambda: FloatTensor<Self>,
         injection: Injection,
     ) -> Injected<Self> {
-        let [x, a, b_t, gates] = [x, a, b_t, gates].map(readable);
+        let [x, a, b_t, gates, bias, lambda] = [x, a, b_t, gates, bias, lambda].map(readable);
         let (y, rank) = (writable(y), a.shape()[0]);
         let h = empty_like(&y, [y.shape()[0], y.shape()[1], rank], DType::F32);
-        let lent = [&y, &h, &x, &a, &b_t, &gates].map(Lent::of);
-        let [y_view, h_view, x_view, a_view, b_view, gate_view] = lent.each_ref().map(Lent::view);
+        let lent = [&y, &h, &x, &a, &b_t, &gates, &bias].map(Lent::of);
+        let [y_view, h_view, x_view, a_view, b_view, gate_view, bias_view] = lent.each_ref().map(Lent::view);
+        let lambda = Lent::of(&lambda);
         let args = lora::Forward {
             x: x_view,
             a: a_view,
             b_t: b_view,
-            bias: None,
+            bias: injection.bias.then_some(bias_view),
             gate: gate(gate_view, rank),
-            lambda: Knob::Host(injection.lambda),
+            lambda: injection.lambda(&lambda),
             dropout: injection.dropout,
             y: y_view,
             h: Some(h_view),
@@ -257,42 +319,55 @@ impl Kernels for CubeBackend {
         a: FloatTensor<Self>,
         b_t: FloatTensor<Self>,
         gates: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        lambda: FloatTensor<Self>,
         h: FloatTensor<Self>,
         wanted: Wanted,
     ) -> InjectedGradients<Self> {
         let [dy, x, a, b_t, gates, h] = [dy, x, a, b_t, gates, h].map(readable);
-        let lent = [&dy, &x, &a, &b_t, &gates, &h].map(Lent::of);
-        let [dy_view, x_view, a_view, b_view, gate_view, h_view] = lent.each_ref().map(Lent::view);
+        let [bias, lambda] = [bias, lambda].map(readable);
+        let lent = [&dy, &x, &a, &b_t, &gates, &h, &bias].map(Lent::of);
+        let [dy_view, x_view, a_view, b_view, gate_view, h_view, bias_view] = lent.each_ref().map(Lent::view);
+        let lent_lambda = Lent::of(&lambda);
         let injection = &wanted.injection;
-        let outputs = [(wanted.x, &x), (wanted.a, &a), (wanted.b_t, &b_t), (wanted.gates, &gates)]
-            .map(|(wanted, of)| wanted.then(|| empty_like(&dy, of.shape(), of.dtype)));
+        let inputs = [
+            (wanted.x, &x),
+            (wanted.a, &a),
+            (wanted.b_t, &b_t),
+            (wanted.gates, &gates),
+            (wanted.bias, &bias),
+            (wanted.lambda, &lambda),
+        ];
+        let outputs = inputs.map(|(wanted, of)| wanted.then(|| empty_like(&dy, of.shape(), of.dtype)));
         let written = outputs.each_ref().map(|output| output.as_ref().map(Lent::of));
-        let [dx, da, db_t, dgate] = written.each_ref().map(|output| output.as_ref().map(Lent::view));
+        let [dx, da, db_t, dgate, dbias, dlambda] =
+            written.each_ref().map(|output| output.as_ref().map(Lent::view));
         let args = lora::Backward {
             x: x_view,
             dy: dy_view,
             a: a_view,
             b_t: b_view,
-            bias: None,
+            bias: injection.bias.then_some(bias_view),
             gate: gate(gate_view, a_view.shape[0] as usize),
-            lambda: Knob::Host(injection.lambda),
+            lambda: injection.lambda(&lent_lambda),
             dropout: injection.dropout,
             h: Some(h_view),
             u: None,
             dx,
             da,
             db_t,
-            dbias: None,
+            dbias,
             dgate,
-            dlambda: None,
+            dlambda,
             dx_mode: Mode::Overwrite,
             parameter_mode: Mode::Overwrite,
             condition_mode: Mode::Overwrite,
         };
         submit(&injection.gpu, &dy, |recorder| injection.lora.backward(recorder, &args));
         drop(written);
-        let [x, a, b_t, gates] = outputs.map(|output| output.map_or(Wish::Absent, Wish::Present));
-        InjectedGradients { x, a, b_t, gates }
+        let [x, a, b_t, gates, bias, lambda] =
+            outputs.map(|output| output.map_or(Wish::Absent, Wish::Present));
+        InjectedGradients { x, a, b_t, gates, bias, lambda }
     }
 }
 
@@ -310,6 +385,8 @@ pub(crate) trait Inject: Backend {
         a: FloatTensor<Self>,
         b_t: FloatTensor<Self>,
         gates: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        lambda: FloatTensor<Self>,
         injection: Injection,
     ) -> FloatTensor<Self>;
 }
@@ -321,9 +398,11 @@ impl Inject for Cube {
         a: FloatTensor<Self>,
         b_t: FloatTensor<Self>,
         gates: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        lambda: FloatTensor<Self>,
         injection: Injection,
     ) -> FloatTensor<Self> {
-        Self::lora_forward(y, x, a, b_t, gates, injection).y
+        Self::lora_forward(y, x, a, b_t, gates, bias, lambda, injection).y
     }
 }
 
@@ -334,17 +413,25 @@ impl<B: Kernels, C: CheckpointStrategy> Inject for Autodiff<B, C> {
         a: FloatTensor<Self>,
         b_t: FloatTensor<Self>,
         gates: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        lambda: FloatTensor<Self>,
         injection: Injection,
     ) -> FloatTensor<Self> {
-        let [(y, ny), (x, nx), (a, na), (b_t, nb), (gates, ng)] =
-            [y, x, a, b_t, gates].map(|tensor| tensor.into_parts());
-        match InjectBackward.prepare::<C>([ny, nx, na, nb, ng]).compute_bound().stateful() {
+        let [(y, ny), (x, nx), (a, na), (b_t, nb), (gates, ng), (bias, nbias), (lambda, nlambda)] =
+            [y, x, a, b_t, gates, bias, lambda].map(|tensor| tensor.into_parts());
+        match InjectBackward.prepare::<C>([ny, nx, na, nb, ng, nbias, nlambda]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
+                let [inputs @ .., bias_of, lambda_of] =
+                    [&x, &a, &b_t, &gates, &bias, &lambda].map(Clone::clone);
+                let [x_of, a_of, b_of, gates_of] = inputs;
+                let numbers = injection.clone();
                 let Injected { y, h } =
-                    B::lora_forward(y, x.clone(), a.clone(), b_t.clone(), gates.clone(), injection.clone());
-                prep.finish(Saved { x, a, b_t, gates, h, injection }, y)
+                    B::lora_forward(y, x_of, a_of, b_of, gates_of, bias_of, lambda_of, numbers);
+                prep.finish(Saved { x, a, b_t, gates, bias, lambda, h, injection }, y)
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::lora_forward(y, x, a, b_t, gates, injection).y),
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::lora_forward(y, x, a, b_t, gates, bias, lambda, injection).y)
+            }
         }
     }
 }
@@ -358,22 +445,25 @@ struct Saved<B: Backend> {
     a: FloatTensor<B>,
     b_t: FloatTensor<B>,
     gates: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    lambda: FloatTensor<B>,
     h: FloatTensor<B>,
     injection: Injection,
 }
 
-impl<B: Kernels> Backward<B, 5> for InjectBackward {
+impl<B: Kernels> Backward<B, 7> for InjectBackward {
     type State = Saved<B>;
 
-    fn backward(self, ops: Ops<Saved<B>, 5>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Saved<B>, 7>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let [y, parents @ ..] = ops.parents;
         let dy = grads.consume::<B>(&ops.node);
-        let [of_x, of_a, of_b_t, of_gates] = parents.each_ref().map(Option::is_some);
+        let wants = parents.each_ref().map(Option::is_some);
         if parents.iter().any(Option::is_some) {
-            let Saved { x, a, b_t, gates, h, injection } = ops.state;
-            let wanted = Wanted { injection, x: of_x, a: of_a, b_t: of_b_t, gates: of_gates };
-            let found = B::lora_backward(dy.clone(), x, a, b_t, gates, h, wanted);
-            let found = [found.x, found.a, found.b_t, found.gates];
+            let Saved { x, a, b_t, gates, bias, lambda, h, injection } = ops.state;
+            let wanted = Wanted::new(injection, wants);
+            let found = B::lora_backward(dy.clone(), x, a, b_t, gates, bias, lambda, h, wanted);
+            let InjectedGradients { x, a, b_t, gates, bias, lambda } = found;
+            let found = [x, a, b_t, gates, bias, lambda];
             for (parent, gradient) in parents.into_iter().zip(found) {
                 if let (Some(node), Wish::Present(gradient)) = (parent, gradient) {
                     grads.register::<B>(node.id, gradient);

@@ -87,6 +87,71 @@ fn the_injection_and_every_gradient_equal_those_of_burns_own_ops() {
     }
 }
 
+/// λ is half of what is learned, so that both count.
+#[test]
+fn a_bias_and_a_learned_lambda_have_the_gradients_of_burns_own_ops() {
+    let (device, gpu) = training();
+    for shape in SHAPES {
+        let [samples, tokens, inputs, outputs, rank] = shape;
+        for (with_bias, with_lambda) in [(true, false), (false, true), (true, true)] {
+            let mut adapter = adapter(&gpu, shape, &device);
+            if with_bias {
+                adapter = adapter.with_bias();
+                adapter.bias = Some(burn::module::Param::from_tensor(random(7, [outputs], &device)));
+            }
+            if with_lambda {
+                adapter = adapter.with_lambda();
+                adapter.lambda = Some(burn::module::Param::from_tensor(random(8, [1], &device) + 1.5));
+            }
+            let x = random(3, [samples, tokens, inputs], &device).require_grad();
+            let y = random(4, [samples, tokens, outputs], &device);
+            let gates = (random(5, [samples, 1, rank], &device) + 1.5).detach();
+            let weights = random(6, [samples, tokens, outputs], &device);
+            let apply = Apply { gates: Some(gates.clone()), lambda: 0.5, dropout: None };
+            let ours = adapter.forward(x.clone(), y.clone(), apply);
+
+            let [a, b_t] = [&adapter.a, &adapter.b_t].map(|parameter| parameter.val());
+            let [bias, lambda] =
+                [&adapter.bias, &adapter.lambda].map(|given| given.as_ref().map(|parameter| parameter.val()));
+            let h = x.clone().matmul(a.clone().transpose().unsqueeze()) * gates;
+            let mut addition = h.matmul(b_t.unsqueeze());
+            if let Some(bias) = &bias {
+                addition = addition + bias.clone().unsqueeze();
+            }
+            if let Some(lambda) = &lambda {
+                addition = addition * lambda.clone().unsqueeze();
+            }
+            let theirs = y + addition * (0.5 * adapter.scale());
+            assert_close("y", inputs + rank, ours.clone(), theirs.clone());
+
+            let [ours, theirs] = [ours, theirs].map(|out| (out * weights.clone()).sum().backward());
+            let [da, theirs_da] = [&ours, &theirs].map(|grads| a.grad(grads).expect("a gradient"));
+            assert_close("da", samples * tokens + outputs, da, theirs_da);
+            let [dx, theirs_dx] = [&ours, &theirs].map(|grads| x.grad(grads).expect("a gradient"));
+            assert_close("dx", outputs + rank, dx, theirs_dx);
+            for (name, of, terms) in
+                [("dbias", bias, samples * tokens), ("dlambda", lambda, samples * tokens * outputs)]
+            {
+                if let Some(of) = of {
+                    let [ours, theirs] = [&ours, &theirs].map(|grads| of.grad(grads).expect("a gradient"));
+                    assert_close(&format!("{name} of {shape:?}"), terms, ours, theirs);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_learned_lambda_of_one_gives_the_bits_of_none() {
+    let (device, gpu) = training();
+    let [samples, tokens, inputs, outputs, _] = SHAPES[4];
+    let plain = adapter(&gpu, SHAPES[4], &device);
+    let x = random::<3>(3, [samples, tokens, inputs], &device);
+    let y = random::<3>(4, [samples, tokens, outputs], &device);
+    let forward = |adapter: &GatedLora| values(adapter.forward(x.clone(), y.clone(), Apply::default()));
+    assert_eq!(forward(&plain), forward(&plain.clone().with_lambda().with_bias()));
+}
+
 #[test]
 fn gradients_that_nobody_needs_are_left_out_and_the_others_stay() {
     let (device, gpu) = training();

@@ -1,12 +1,9 @@
-//! The evidence regularizer as a Burn op with gradients: `mean w max(0, J(p, q) − τ)`.
-//!
-//! Formulas and kernels: [`gtca::loss`].
+//! The evidence regularizer: `mean w max(0, J(p, q) − τ)`.
 
+use super::Scaled;
 use crate::guest::{Lent, empty_like, readable, submit};
-use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Cube, Dispatch, TensorMetadata, backend_extension};
@@ -113,29 +110,12 @@ impl Evidence for Cube {
 impl<B: Kernels, C: CheckpointStrategy> Evidence for Autodiff<B, C> {
     fn evidence(p: FloatTensor<Self>, q: FloatTensor<Self>, on: On) -> FloatTensor<Self> {
         let [(p, of_p), (q, of_q)] = [p, q].map(|tensor| tensor.into_parts());
-        match EvidenceBackward.prepare::<C>([of_p, of_q]).compute_bound().stateful() {
+        match Backward::<B, 2>::prepare::<C>(Scaled, [of_p, of_q]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let (loss, dp, dq) = B::evidence_with_gradients(p, q, on);
-                prep.finish((dp, dq), loss)
+                prep.finish([dp, dq], loss)
             }
             OpsKind::UnTracked(prep) => prep.finish(B::evidence_value(p, q, on)),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct EvidenceBackward;
-
-impl<B: Kernels> Backward<B, 2> for EvidenceBackward {
-    type State = (FloatTensor<B>, FloatTensor<B>);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let above = B::float_reshape(grads.consume::<B>(&ops.node), [1, 1].into());
-        let (dp, dq) = ops.state;
-        for (parent, gradient) in ops.parents.into_iter().zip([dp, dq]) {
-            if let Some(node) = parent {
-                grads.register::<B>(node.id, B::float_mul(gradient, above.clone()));
-            }
         }
     }
 }
