@@ -50,5 +50,12 @@ fn shortcut(gpu: &Gpu, with_gradient: bool) -> Job {
     };
     let similarities = 2.0 * f64::from(SAMPLES).powi(2) * f64::from(WIDTH);
     let (bytes, flops) = if with_gradient { (2 * of_z, 3.0 * similarities) } else { (of_z, similarities) };
-    Job { bytes: bytes as f64, written: 0.0, flops, record: Box::new(record), check: Box::new(check) }
+    Job {
+        bytes: bytes as f64,
+        written: 0.0,
+        flops,
+        pairs: 0.0,
+        record: Box::new(record),
+        check: Box::new(check),
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Formulas and kernels: [`gtca::lora`].
 
+#![expect(clippy::too_many_arguments, reason = "a backend extension takes its tensors one by one")]
+
 use crate::guest::{Lent, Wish, WishMetadata, empty_like, readable, submit, writable};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;

@@ -28,7 +28,8 @@ fn adapter(gpu: &Gpu, [_, _, inputs, outputs, rank]: [usize; 5], device: &Device
     let desc =
         LoraDesc { inputs: inputs_32, outputs: outputs_32, rank: rank_32, alpha: 6.0, scaling, family: None };
     let mut adapter = GatedLora::new(gpu, &desc, device).expect("an adapter");
-    // A zero B has no gradient to give A.
+    // The same numbers in every run: A is drawn by Burn, from no seed. A zero B has no gradient to give A.
+    adapter.a = burn::module::Param::from_tensor(random(1, [rank, inputs], device));
     adapter.b_t = burn::module::Param::from_tensor(random(2, [rank, outputs], device));
     adapter
 }
