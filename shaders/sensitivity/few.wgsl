@@ -3,22 +3,25 @@
 // Works on changes, not on logits: with x = variant − base and x' = x − mean x, E = e^x' − 1 and z = Σ p E,
 //     q − p = p (E − z)/(1 + z),  log q − log p = t = x' − log(1 + z),  KL = log(1 + z) − Σ p x',
 // so small changes do not drown in the rounding of large logits. JS = Σ (p + q)/2 · ψ(t), ψ a rational function of t².
-// Where a logit moves by more than 30 start the mean change (`far`), q comes start the logits themselves.
+// Where a logit moves by more than 30 from the mean change (`far`), q comes from the logits themselves.
 //
 // With RANKS: x = λ·scale · Σ_r (g_k − g)[r]·h̄[r]·map[r, ·], g the gates under the recorded metadata; else x = l_k − l.
 //
 // reference: rows of `reference.wgsl`; variants: gates [k, rows, rank] (or width 1, gate_step 0), or logits
 // [k, rows, classes]; map: [rank, classes]; per_sample: [k, rows, 4] and sums: [k, slot, 126] as in `compare`.
-// Workgroup: one subgroup of eight lanes, a chunk of at most 1,024 rows; lane = perturbation. Rows are taken slot by
+// Workgroup: one subgroup of eight lanes, a chunk of at most 2,048 rows; lane = perturbation. Rows are taken slot by
 // slot, so that a lane's sums stay in registers until the slot is done, and nobody else touches them: low and high
 // halves of the units, which no chunk can overflow. Counts by bin pass through workgroup memory, a column a lane.
 // Loops 69 · slots (at most 256) + 3 · chunk times. Twin: `compare` in src/sensitivity/twin.rs.
 
+#if LONG
 #import common/long
+#endif
 #import common/measure
 #import common/sum64
 #import common/view
 #import sensitivity/cells
+#import sensitivity/map
 #import sensitivity/reference_row
 
 struct Params {
@@ -27,8 +30,8 @@ struct Params {
     rank: u32,
     gate_step: u32,
     variants_start: u32,
-    variants_k: u32,   // elements start one perturbation to the next
-    variants_row: u32, // start one row to the next
+    variants_k: u32,   // elements from one perturbation to the next
+    variants_row: u32, // from one row to the next
     has: u32,          // 4: per_sample
     per_sample_start: u32,
     per_sample_k: u32,
@@ -45,10 +48,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> reference: array<vec4<u32>>;
 #if LONG
+@group(0) @binding(1) var<storage, read> reference: array<vec2<u64>>;
 @group(0) @binding(2) var<storage, read> variants: array<vec2<u64>>;
 #else
+@group(0) @binding(1) var<storage, read> reference: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> variants: array<f32>;
 #endif
 @group(0) @binding(3) var<storage, read> map: array<f32>;
@@ -60,9 +64,10 @@ struct Params {
 #endif
 
 const LANES: u32 = 8u;
-const MOST_ROWS: u32 = 1024u;
+const MOST_ROWS: u32 = 2048u;
 const MOST_SLOTS: u32 = 256u;
-const QUADS: u32 = $CLASSESu / 4u;
+// Logits that move by less from their mean change are near.
+const MOST_NEAR: f32 = 30.0;
 
 // Rows of the chunk, slot by slot, and where each slot ends.
 var<workgroup> order: array<u32, MOST_ROWS>;
@@ -130,7 +135,7 @@ fn log_one_more(z: f32) -> f32 {
     return select(precise_log(1.0 + z), near, abs(z) < 0.5);
 }
 
-// (p + q)/2 · ψ(t) twice, with ψ(t) = log 2 − log(1 + e^−t) … the class's share of JS, start m2 = p + q and t = log q/p.
+// (p + q)/2 · ψ(t) twice, with ψ(t) = log 2 − log(1 + e^−t) … the class's share of JS, from m2 = p + q and t = log q/p.
 fn js_share(m2: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
     let near = bitcast<vec4<f32>>(min(size_bits(t), vec4<u32>(bitcast<u32>(18.0))));
     let w = near * near;
@@ -156,10 +161,18 @@ fn add_halves(at: u32, low: u32, high: i32) {
 }
 
 #if LONG
+fn reference_at(at: u32) -> vec4<f32> {
+    return four_of(reference[at]);
+}
+
 fn variants_at(at: u32, quad: u32, quads: u32) -> vec4<f32> {
     return four_of(variants[at / 4u + min(quad, quads - 1u)]);
 }
 #else
+fn reference_at(at: u32) -> vec4<f32> {
+    return reference[at];
+}
+
 fn variants_at(at: u32, quad: u32, quads: u32) -> vec4<f32> {
 #if RANKS
     let i = four_from(quad * 4u, params.rank) * params.gate_step + at;
@@ -170,13 +183,6 @@ fn variants_at(at: u32, quad: u32, quads: u32) -> vec4<f32> {
 }
 #endif
 
-fn map_at(r: u32, c: u32) -> vec4<f32> {
-    let at = four_from(c, params.classes) + params.map_start + min(r, params.rank - 1u) * params.map_stride;
-    let four = vec4<f32>(map[at.x], map[at.y], map[at.z], map[at.w]);
-    let is_there = (vec4<u32>(c) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.classes)) & vec4<bool>(r < params.rank);
-    return select(vec4<f32>(0.0), four * (params.lambda * params.scale), is_there);
-}
-
 // Puts the rows of the chunk in the order of their slots; `ends` then says where each ends.
 fn sort_rows(first: u32, count: u32, slots: u32, lane: u32) {
     for (var i = lane; i < slots; i += LANES) {
@@ -184,7 +190,7 @@ fn sort_rows(first: u32, count: u32, slots: u32, lane: u32) {
     }
     workgroupBarrier();
     for (var i = lane; i < count; i += LANES) {
-        atomicAdd(&ends[reference[(first + i) * REFERENCE].z], 1u);
+        atomicAdd(&ends[bitcast<u32>(reference_at((first + i) * REFERENCE).z)], 1u);
     }
     workgroupBarrier();
     if lane == 0u {
@@ -197,7 +203,7 @@ fn sort_rows(first: u32, count: u32, slots: u32, lane: u32) {
     }
     workgroupBarrier();
     for (var i = lane; i < count; i += LANES) {
-        order[atomicAdd(&ends[reference[(first + i) * REFERENCE].z], 1u)] = first + i;
+        order[atomicAdd(&ends[bitcast<u32>(reference_at((first + i) * REFERENCE).z)], 1u)] = first + i;
     }
     workgroupBarrier();
 }
@@ -214,13 +220,13 @@ fn main(
     let k = (index - chunk * tiles) * LANES + lane;
     let is_there = k < params.variants_count;
     let first = chunk * params.chunk_rows;
-    // Workgroups behind the last chunk come start folding.
+    // Workgroups behind the last chunk come from folding.
     let count = min(params.chunk_rows, max(params.rows, first) - first);
     let slots = params.group_count + 1u;
 #if RANKS
 #repeat i RANKS/8
 #repeat c CLASSES/4
-    let m$i_$c = map_at($iu * 8u + lane, $cu * 4u);
+    let m$i_$c = map_at($iu * 8u + lane, $cu * 4u) * (params.lambda * params.scale);
 #end
 #end
     var w: array<vec4<f32>, $RANKS * $CLASSES / 4>;
@@ -253,7 +259,7 @@ fn main(
     var start = 0u;
     for (var slot = 0u; slot < slots; slot++) {
         let end = atomicLoad(&ends[slot]);
-        // Cells start KL on.
+        // Cells from KL on.
 #repeat a 7
         var low$a = 0u;
         var high$a = 0;
@@ -268,30 +274,34 @@ fn main(
         var labelled = 0u; // and right ones
         var before = 0u;   // right before, and broken
 #endif
-        for (var i = start; i < end; i++) {
+        // First the pairs that are near; then, where there are any, those that are far.
+        var any_far = false;
+#repeat far 2
+        let end$far = select(start, end, $far == 0 || subgroupAny(any_far));
+        for (var i = start; i < end$far; i++) {
             let row = order[i];
             let at = row * REFERENCE;
 #repeat v CLASSES/8
-            let block$v = reference[at + min($vu * 8u + lane, REFERENCE - 1u)];
+            let block$v = reference_at(at + min($vu * 8u + lane, REFERENCE - 1u));
 #end
-            let last_block = reference[at + min($CLASSESu + lane, REFERENCE - 1u)];
-            let block = array<vec4<u32>, $CLASSES / 8 + 1>(
+            let last_block = reference_at(at + min($CLASSESu + lane, REFERENCE - 1u));
+            let block = array<vec4<f32>, $CLASSES / 8 + 1>(
 #repeat v CLASSES/8
                 block$v,
 #end
                 last_block,
             );
-            let note = subgroupBroadcast(block[0], 0u);
+            let note = bitcast<vec4<u32>>(subgroupBroadcast(block[0], 0u));
             let log_total = bitcast<f32>(note.w);
 #repeat c CLASSES/4
-            let d$c = bitcast<vec4<f32>>(subgroupBroadcast(block[(FIRST_D + $cu) / 8u], (FIRST_D + $cu) % 8u));
-            let p$c = bitcast<vec4<f32>>(subgroupBroadcast(block[(FIRST_P + $cu) / 8u], (FIRST_P + $cu) % 8u));
+            let d$c = subgroupBroadcast(block[(FIRST_D + $cu) / 8u], (FIRST_D + $cu) % 8u);
+            let p$c = subgroupBroadcast(block[(FIRST_P + $cu) / 8u], (FIRST_P + $cu) % 8u);
 #end
             let variant_at = variants_k + row * params.variants_row;
 #if RANKS
 #repeat q RANKS/4
-            let h$q = bitcast<vec4<f32>>(subgroupBroadcast(block[(FIRST_OWN + $qu) / 8u], (FIRST_OWN + $qu) % 8u));
-            let gated$q = bitcast<vec4<f32>>(subgroupBroadcast(block[(FIRST_GATED + $qu) / 8u], (FIRST_GATED + $qu) % 8u));
+            let h$q = subgroupBroadcast(block[(FIRST_OWN + $qu) / 8u], (FIRST_OWN + $qu) % 8u);
+            let gated$q = subgroupBroadcast(block[(FIRST_GATED + $qu) / 8u], (FIRST_GATED + $qu) % 8u);
             let change$q = fma(variants_at(variant_at, $qu, params.rank / 4u), h$q, -gated$q);
             let own$q = bitcast<vec4<f32>>(bitcast<vec4<u32>>(change$q) & keep);
 #end
@@ -307,7 +317,7 @@ fn main(
 #end
 #else
 #repeat c CLASSES/4
-            let l$c = bitcast<vec4<f32>>(subgroupBroadcast(block[(FIRST_OWN + $cu) / 8u], (FIRST_OWN + $cu) % 8u));
+            let l$c = subgroupBroadcast(block[(FIRST_OWN + $cu) / 8u], (FIRST_OWN + $cu) % 8u);
             let v$c = variants_at(variant_at, $cu, params.classes / 4u);
             let x$c = bitcast<vec4<f32>>(bitcast<vec4<u32>>(v$c - l$c) & live$c);
 #end
@@ -318,53 +328,61 @@ fn main(
 #end
             let mean = sum_of(total) * per_class;
             var largest = vec4<u32>(0u);
-            var sum_z = vec4<f32>(0.0);
-            var sum_x = vec4<f32>(0.0);
 #repeat c CLASSES/4
             var y$c = x$c - mean;
             largest = max(largest, size_bits(y$c) & live$c);
-            let e$c = exp_less_one(y$c);
-            sum_z = fma(p$c, e$c, sum_z);
-            sum_x = fma(p$c, y$c, sum_x);
+            var moved$c = vec4<f32>(0.0);
 #end
-            let z = sum_of(sum_z);
-            let q_scale = 1.0 / (1.0 + z);
-            var log_z = log_one_more(z);
-            var kl = log_z - sum_of(sum_x);
             var logit_change = bitcast<f32>(largest_of(largest));
-#repeat c CLASSES/4
-            var moved$c = (e$c - z) * (p$c * q_scale);
-#end
+            let is_near = largest_of(largest) <= bitcast<u32>(MOST_NEAR) && note.x != NOBODY;
+            any_far |= !is_near;
             var is_valid = note.x != NOBODY;
-            // A loop, because that is what software adapters skip where no lane needs it.
-            for (var far = select(0u, 1u, largest_of(largest) > bitcast<u32>(30.0)); far > 0u; far--) {
+            var log_z = 0.0;
+            var kl = 0.0;
+            if $far == 0 {
+                var sum_z = vec4<f32>(0.0);
+                var sum_x = vec4<f32>(0.0);
+#repeat c CLASSES/4
+                moved$c = exp_less_one(y$c);
+                sum_z = fma(p$c, moved$c, sum_z);
+                sum_x = fma(p$c, y$c, sum_x);
+#end
+                let z = sum_of(sum_z);
+                let scale = 1.0 / (1.0 + z);
+                log_z = log_one_more(z);
+                kl = log_z - sum_of(sum_x);
+#repeat c CLASSES/4
+                moved$c = (moved$c - z) * (p$c * scale);
+#end
+            } else {
                 var size = vec4<u32>(0u);
-                var top = vec4<f32>(-3.0e38);
+                var tops = vec4<f32>(NO_LOGIT);
                 total = vec4<f32>(0.0);
 #repeat c CLASSES/4
 #if RANKS
                 size = max(size, size_bits(x$c));
                 y$c = clamp(x$c, vec4<f32>(-1.0e30), vec4<f32>(1.0e30));
 #else
+                // Half of it first: the difference of two finite numbers may overflow.
                 size = max(size, size_bits(v$c) & live$c);
                 let half$c = clamp(fma(vec4<f32>(0.5), v$c, -0.5 * l$c), vec4<f32>(-1.0e30), vec4<f32>(1.0e30));
                 y$c = select(vec4<f32>(0.0), 2.0 * half$c, live$c != vec4<u32>(0u));
 #endif
                 total += y$c;
-                top = larger(top, select(vec4<f32>(-3.0e38), d$c + y$c, live$c != vec4<u32>(0u)));
+                tops = larger(tops, select(vec4<f32>(NO_LOGIT), d$c + y$c, live$c != vec4<u32>(0u)));
 #end
                 is_valid &= largest_of(size) < 0x7f800000u;
                 let far_mean = sum_of(total) * per_class;
-                let highest = top_of(top);
-                var apart = vec4<u32>(0u);
+                let highest = top_of(tops);
+                largest = vec4<u32>(0u);
                 var sum = vec4<f32>(0.0);
 #repeat c CLASSES/4
-                apart = max(apart, size_bits(y$c - far_mean) & live$c);
+                largest = max(largest, size_bits(y$c - far_mean) & live$c);
                 moved$c = exp_less_one(larger(vec4<f32>(-87.0), d$c + y$c - highest)) + 1.0;
                 moved$c = bitcast<vec4<f32>>(bitcast<vec4<u32>>(moved$c) & live$c);
                 sum += moved$c;
 #end
-                logit_change = bitcast<f32>(largest_of(apart));
+                logit_change = bitcast<f32>(largest_of(largest));
                 let all = sum_of(sum);
                 log_z = highest + precise_log(all) - log_total;
                 sum = vec4<f32>(0.0);
@@ -379,7 +397,7 @@ fn main(
 #if RANKS
             let key$c = d$c + y$c;
 #else
-            let key$c = select(vec4<f32>(-3.0e38), v$c, live$c != vec4<u32>(0u));
+            let key$c = select(vec4<f32>(NO_LOGIT), v$c, live$c != vec4<u32>(0u));
 #endif
 #end
             var tops = key0;
@@ -433,7 +451,8 @@ fn main(
                 -(sum_of(entropy) + sum_of(reversed)),
                 logit_change,
             );
-            let kept = select(0u, 0xffffffffu, is_valid);
+            let is_now = is_near == ($far == 0);
+            let kept = select(0u, 0xffffffffu, is_valid && is_now);
 #repeat a 7
             let units$a = units_from_f32(values[$a], select(31.0, 2047.0, $a == 6), select(26u, 20u, $a == 6));
             let value$a = units$a.value & bitcast<i32>(kept);
@@ -442,7 +461,7 @@ fn main(
             marred += (units$a.clamped << 16u) & kept;
 #end
             counted += (1u + select(0u, 0x10000u, is_flip)) & kept;
-            marred += 1u & ~kept;
+            marred += select(0u, 1u, is_now && !is_valid);
             changes[change_bin(value2) * LANES + lane] += 1u & kept;
             var code = 16u * predicted + select(0u, 1u, is_flip);
 #if WEIGHTED
@@ -475,18 +494,19 @@ fn main(
                 code += 2u + select(0u, 4u, was_right) + select(0u, 8u, is_right);
             }
 #endif
-            if writes {
+            if writes && is_now {
                 let pair = select(vec4<f32>(-1.0), vec4<f32>(kl, distance, top_change, f32(code)), is_valid);
-                let target = per_sample_k + row * params.per_sample_row;
+                let pair_at = per_sample_k + row * params.per_sample_row;
 #if LONG
-                per_sample[target / 4u] = words_of(pair);
+                per_sample[pair_at / 4u] = words_of(pair);
 #else
 #repeat i 4
-                per_sample[target + $iu] = pair[$i];
+                per_sample[pair_at + $iu] = pair[$i];
 #end
 #endif
             }
         }
+#end
         if is_there && end > start {
             let cells = params.sums_start + (k * slots + slot) * SLOT_CELLS * 2u;
             add_cell(cells + 2u * COUNT, counted & 0xffffu, 0u);

@@ -12,3 +12,6 @@ const REFERENCE: u32 = FIRST_OWN + $CLASSESu / 4u;
 
 // Stands for no class: of a label that is none, of a row with a logit that is not finite.
 const NOBODY: u32 = 0xffffffffu;
+// Logits where there is no class, below every logit; and their distance from the largest.
+const NO_LOGIT: f32 = -3.4e38;
+const NO_DISTANCE: f32 = -1.0e30;

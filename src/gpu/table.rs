@@ -85,6 +85,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "records/load",
     "records/valid",
     "sensitivity/cells",
+    "sensitivity/map",
     "sensitivity/reference_row",
 ];
 

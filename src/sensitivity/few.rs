@@ -1,6 +1,6 @@
 //! Recording for few classes: the reference once a sample, then all perturbations from registers.
 
-use super::gpu::{first, finer, logits, sample_chunks};
+use super::gpu::{finer, first, sample_chunks};
 use super::{External, Factored, Form, OP, Probe};
 use crate::Error;
 use crate::gpu::{Binding, Bound, Dispatch, Gpu, Kernel, Knob, Recorder, Rows, Scratch};
@@ -11,10 +11,18 @@ use std::ops::Range;
 pub(super) static REFERENCE: Kernel = Kernel {
     name: "sensitivity/reference",
     source: include_str!("../../shaders/sensitivity/reference.wgsl"),
-    storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Read, Binding::Read, Binding::Write],
+    storage: &[
+        Binding::Read,
+        Binding::Read,
+        Binding::Read,
+        Binding::Read,
+        Binding::Read,
+        Binding::Read,
+        Binding::Write,
+    ],
     params_bytes: size_of::<ReferenceParams>(),
-    flags: &[&["CLASSES=8|CLASSES=16|CLASSES=32", "|RANKS=8|RANKS=16"]],
-    loop_bound: "0",
+    flags: &[&["CLASSES=8|CLASSES=16|CLASSES=32", "|RANKS=8|RANKS=16", "|LONG"]],
+    loop_bound: "8",
     when: "what `few` needs of a sample",
 };
 
@@ -29,7 +37,7 @@ pub(super) static FEW: Kernel = Kernel {
 };
 
 /// Rows of a workgroup; more would not fit its memory.
-const MOST_ROWS: u32 = 1024;
+const MOST_ROWS: u32 = 2048;
 const MOST_GROUPS: u32 = 255;
 const MOST_CLASSES: u32 = 32;
 const MOST_RANKS: u32 = 16;
@@ -39,7 +47,7 @@ const SCRATCH_BYTES: u64 = 32 << 20;
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct ReferenceParams {
-    logits: Rows,
+    base: Rows,
     hidden: Rows,
     gates: Rows,
     labels: Rows,
@@ -48,6 +56,10 @@ struct ReferenceParams {
     classes: u32,
     rank: u32,
     gate_step: u32,
+    map_start: u32,
+    map_stride: u32,
+    lambda: f32,
+    scale: f32,
     group_count: u32,
     has: u32,
     pad: [u32; 2],
@@ -81,6 +93,10 @@ struct FewParams {
 /// Whether a probe's numbers of classes and groups fit, on a device that has such subgroups.
 pub(super) fn fits(probe: &Probe, gpu: &Gpu) -> bool {
     probe.desc.classes <= MOST_CLASSES && probe.desc.groups <= MOST_GROUPS && gpu.has_subgroups_of(8)
+}
+
+fn has_long_words(gpu: &Gpu) -> bool {
+    gpu.device().features().contains(wgpu::Features::SHADER_INT64)
 }
 
 /// The smallest tile of classes.
@@ -144,13 +160,9 @@ impl Sweep<'_> {
         let longest = chunks.iter().map(|rows| rows.end - rows.start).max().unwrap_or(0);
         let words = |bytes: u64| bytes * u64::from(longest.max(1));
         let reference = recorder.scratch(OP, words(row_bytes))?;
-        let recorded = match self.adapter {
-            Some(_) => Some(recorder.scratch(OP, words(u64::from(self.probe.desc.classes) * 4))?),
-            None => None,
-        };
         let limit = recorder.gpu().largest_view();
         for rows in chunks {
-            self.reference(recorder, &rows, &reference, recorded.as_ref())?;
+            self.reference(recorder, &rows, &reference)?;
             let fits = [Some(args.variants), args.per_sample]
                 .iter()
                 .flatten()
@@ -169,35 +181,36 @@ impl Sweep<'_> {
         recorder: &mut Recorder<'_>,
         rows: &Range<u32>,
         out: &Scratch,
-        recorded: Option<&Scratch>,
     ) -> Result<(), Error> {
         let (args, desc) = (&self.common, &self.probe.desc);
         let alignment = recorder.gpu().alignment();
         let length = rows.end - rows.start;
-        let recorded = recorded.map(|scratch| scratch.tokens([1, length, desc.classes]));
-        if let (Some(adapter), Some(recorded)) = (self.adapter, &recorded) {
-            logits(recorder, adapter, (&adapter.true_gates, 0..1, rows.clone()), recorded)?;
-        }
-        let base = recorded.map_or_else(|| args.base.bind_rows(rows, alignment), |view| view.bind(alignment));
-        let [labels, groups] = [args.labels, args.groups]
-            .map(|view| view.map_or(base, |view| view.bind_rows(rows, alignment)));
-        let [hidden, gates] = match self.adapter {
-            Some(adapter) => {
-                let gates = adapter.true_gates.block(&(0..1), rows).bind(alignment);
-                [adapter.hidden.bind_rows(rows, alignment), gates]
-            }
+        let base = args.base.bind_rows(rows, alignment);
+        let [labels, groups] =
+            [args.labels, args.groups].map(|view| view.map_or(base, |view| view.bind_rows(rows, alignment)));
+        let of_adapter = self.adapter.map(|args| [args.hidden, args.true_gates.block(&(0..1), rows)]);
+        let vectors = [Some(args.base)].into_iter().chain(of_adapter.map_or([None; 2], |views| views.map(Some)));
+        let is_long = has_long_words(recorder.gpu()) && vectors.flatten().all(|view| view.is_vec4());
+        let [hidden, gates] = match of_adapter {
+            Some([hidden, gates]) => [hidden.bind_rows(rows, alignment), gates.bind(alignment)],
             None => [base; 2],
         };
+        let map = self.adapter.map_or(base, |args| args.map.bind(alignment));
+        let lambda = self.lambda();
         let params = ReferenceParams {
-            logits: base.rows,
+            base: base.rows,
             hidden: hidden.rows,
             gates: gates.rows,
             labels: labels.rows,
             groups: groups.rows,
             rows: length,
             classes: desc.classes,
-            rank: self.adapter.map_or(1, |args| args.hidden.width()),
-            gate_step: self.adapter.map_or(0, |args| u32::from(args.gates.width() > 1)),
+            rank: self.rank(),
+            gate_step: self.gate_step(),
+            map_start: map.rows.start,
+            map_stride: self.adapter.map_or(0, |args| args.map.row_step()),
+            lambda: lambda.host_value(),
+            scale: self.adapter.map_or(0.0, |args| args.scale),
             group_count: desc.groups,
             has: u32::from(args.labels.is_some()) | u32::from(args.groups.is_some()) << 1,
             pad: [0; 2],
@@ -205,13 +218,25 @@ impl Sweep<'_> {
         let out = out.tokens([1, length, self.reference_vectors() * 4]).bind(alignment);
         recorder.dispatch(&Dispatch {
             kernel: &REFERENCE,
-            flags: &self.tiles().collect::<Vec<_>>(),
+            flags: &self.tiles().chain(is_long.then_some("LONG")).collect::<Vec<_>>(),
             params: bytemuck::bytes_of(&params),
-            knobs: &[],
-            storage: &[base, hidden, gates, labels, groups, out],
+            knobs: &[(offset_of!(ReferenceParams, lambda), lambda)],
+            storage: &[base, hidden, gates, map, labels, groups, out],
             groups: u64::from(length.div_ceil(64)),
-            iterations: 0,
+            iterations: 8,
         })
+    }
+
+    fn rank(&self) -> u32 {
+        self.adapter.map_or(1, |args| args.hidden.width())
+    }
+
+    fn gate_step(&self) -> u32 {
+        u32::from(self.common.variants.width() > 1)
+    }
+
+    fn lambda(&self) -> Knob<'_> {
+        self.adapter.map_or(Knob::Host(0.0), |args| args.lambda)
     }
 
     /// Some perturbations of some samples.
@@ -228,7 +253,7 @@ impl Sweep<'_> {
         let length = rows.end - rows.start;
         let variants_view = args.variants.block(&ks, rows);
         let per_sample_view = args.per_sample.map(|view| view.block(&ks, rows));
-        let is_long = gpu.device().features().contains(wgpu::Features::SHADER_INT64)
+        let is_long = has_long_words(gpu)
             && variants_view.is_vec4()
             && per_sample_view.is_none_or(|view| view.is_vec4());
         let reference = reference.tokens([1, length, self.reference_vectors() * 4]).bind(alignment);
@@ -241,12 +266,12 @@ impl Sweep<'_> {
         let count = ks.end - ks.start;
         let tiles = count.div_ceil(8);
         let chunk_rows = chunk_rows(length, tiles);
-        let lambda = self.adapter.map_or(Knob::Host(0.0), |args| args.lambda);
+        let lambda = self.lambda();
         let params = FewParams {
             rows: length,
             classes: desc.classes,
-            rank: self.adapter.map_or(1, |args| args.hidden.width()),
-            gate_step: u32::from(args.variants.width() > 1),
+            rank: self.rank(),
+            gate_step: self.gate_step(),
             variants_start: variants.rows.start,
             variants_k: args.variants.sample_stride,
             variants_row: args.variants.row_stride,

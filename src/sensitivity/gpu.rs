@@ -216,7 +216,7 @@ pub(super) fn factored(probe: &Probe, recorder: &mut Recorder<'_>, args: &Factor
 }
 
 /// Logits of some variants and samples under their gates.
-pub(super) fn logits(
+fn logits(
     recorder: &mut Recorder<'_>,
     args: &Factored<'_>,
     (gates, ks, rows): (&View<'_>, Range<u32>, Range<u32>),
