@@ -202,10 +202,7 @@ mod tests {
             run("#repeat i N/3\n$i\n#end\n#if X\n#repeat i N\nx\n#end\n#endif", &["N=3"]).unwrap(),
             "0\n"
         );
-        assert_eq!(
-            run("#if N\n#repeat i N\nx\n#end\n#else\n0\n#endif", &[]).unwrap(),
-            "0\n"
-        );
+        assert_eq!(run("#if N\n#repeat i N\nx\n#end\n#else\n0\n#endif", &[]).unwrap(), "0\n");
     }
 
     #[test]

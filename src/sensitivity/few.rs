@@ -32,7 +32,7 @@ pub(super) static FEW: Kernel = Kernel {
     storage: &[Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
     params_bytes: size_of::<FewParams>(),
     flags: &[&["CLASSES=8|CLASSES=16|CLASSES=32", "|RANKS=8|RANKS=16", "|LONG", "|WEIGHTED"]],
-    loop_bound: "81 · (groups + 1) + 2,600; at most 255 groups",
+    loop_bound: "81 · (groups + 1) + 6,200; at most 255 groups",
     when: "up to 32 classes, subgroups of 8: logits given, or made from gates of at most 16 ranks",
 };
 
@@ -155,8 +155,10 @@ impl Sweep<'_> {
         views.extend(self.adapter.iter().flat_map(|args| [args.hidden, first(&args.true_gates, samples)]));
         let row_bytes = u64::from(self.reference_vectors()) * 16;
         let step = (SCRATCH_BYTES / row_bytes) as u32;
-        let chunks: Vec<_> =
-            sample_chunks(recorder, &views)?.into_iter().flat_map(|range| finer(range, &views, step)).collect();
+        let chunks: Vec<_> = sample_chunks(recorder, &views)?
+            .into_iter()
+            .flat_map(|range| finer(range, &views, step))
+            .collect();
         let longest = chunks.iter().map(|rows| rows.end - rows.start).max().unwrap_or(0);
         let words = |bytes: u64| bytes * u64::from(longest.max(1));
         let reference = recorder.scratch(OP, words(row_bytes))?;
@@ -176,12 +178,7 @@ impl Sweep<'_> {
     }
 
     /// The reference of some samples.
-    fn reference(
-        &self,
-        recorder: &mut Recorder<'_>,
-        rows: &Range<u32>,
-        out: &Scratch,
-    ) -> Result<(), Error> {
+    fn reference(&self, recorder: &mut Recorder<'_>, rows: &Range<u32>, out: &Scratch) -> Result<(), Error> {
         let (args, desc) = (&self.common, &self.probe.desc);
         let alignment = recorder.gpu().alignment();
         let length = rows.end - rows.start;
@@ -189,7 +186,8 @@ impl Sweep<'_> {
         let [labels, groups] =
             [args.labels, args.groups].map(|view| view.map_or(base, |view| view.bind_rows(rows, alignment)));
         let of_adapter = self.adapter.map(|args| [args.hidden, args.true_gates.block(&(0..1), rows)]);
-        let vectors = [Some(args.base)].into_iter().chain(of_adapter.map_or([None; 2], |views| views.map(Some)));
+        let vectors =
+            [Some(args.base)].into_iter().chain(of_adapter.map_or([None; 2], |views| views.map(Some)));
         let is_long = has_long_words(recorder.gpu()) && vectors.flatten().all(|view| view.is_vec4());
         let [hidden, gates] = match of_adapter {
             Some([hidden, gates]) => [hidden.bind_rows(rows, alignment), gates.bind(alignment)],
@@ -298,7 +296,7 @@ impl Sweep<'_> {
             knobs: &[(offset_of!(FewParams, lambda), lambda)],
             storage: &[reference, variants, map, sums, per_sample_bound],
             groups: u64::from(length.div_ceil(chunk_rows)) * u64::from(tiles),
-            iterations: 81 * (u64::from(desc.groups) + 1) + 2600,
+            iterations: 81 * (u64::from(desc.groups) + 1) + 6200,
         })
     }
 }

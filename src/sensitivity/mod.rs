@@ -8,12 +8,13 @@
 //! | with labels, of q: correct, NLL, Brier, 15 calibration bins; right before, right before and wrong now | `shaders/sensitivity/compare.wgsl` | [`twin::compare`] |
 //! | histogram of TV in 64 bins, four to an octave, for quantiles | `shaders/common/measure.wgsl` | [`change_bin`](crate::common::measure::change_bin) |
 //! | per pair, on request: KL, TV, q_ŷ − p_ŷ, flags, class | `shaders/sensitivity/compare.wgsl` | [`Change::of`] |
+//! | all of these for few classes, from the changes of the logits | `shaders/sensitivity/few.wgsl`, `reference.wgsl` | [`twin::compare`], to rounding |
 //! | logits_k = base + λ·s·Σ_r g_k\[r\]·h̄\[r\]·M\[r, ·\], M = B_t·W_headᵀ | `shaders/sensitivity/factored.wgsl` | [`twin::factored`] |
 //!
 //! Two paths, one answer. *External* ([`Probe::external`]): the embedder supplies the logits of the variants, in
 //! chunks. *Factored* ([`Probe::factored`]): the adapter sits in the last layer, its gate is per sample, pooling and
 //! head are linear; then all that differs between perturbations is the gate, and a forward pass shrinks to rank
-//! products a logit. N×K×C is never stored: logits live in scratch, chunk by chunk.
+//! products a logit. N×K×C is never stored: logits live in scratch, chunk by chunk, or ([`Form::Few`]) in registers alone.
 //!
 //! Sums are 64-bit integers in fixed units (2⁻²⁶ clamped to ±31; logit changes 2⁻²⁰ clamped to ±2,047; rounded half
 //! to even; clamped values are counted): any order, sharding or chunking gives the same bits. [`Sensitivity`] holds
