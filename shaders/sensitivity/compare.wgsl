@@ -3,7 +3,8 @@
 //     flip, KL(p‖q), JS(p, q), TV = ½ Σ|p − q| and its bin of 64, q_ŷ − p_ŷ signed and absolute, H(q) − H(p),
 //     max_c |δ_c − mean δ|,
 // and with labels: correct, NLL, Brier, 15 calibration bins of q, correct before, correct before and not now. A pair with
-// a logit that is not finite only counts as invalid; a group id outside means the slot behind the last group; a label outside means none.
+// a logit that is not finite only counts as invalid; a group id outside means the slot behind the last group; a label
+// outside means none.
 //
 // base: [rows, classes]; variants: [k, rows, classes]; labels, groups: [rows, 1]; per_sample: [k, rows, 4] (KL,
 // TV, q_ŷ − p_ŷ, code; all −1 where invalid); sums: cells of two words, [k, slot, 126].

@@ -1,10 +1,10 @@
 // How far predictions move, for few classes: what `compare` measures, with all of a pair's logits in registers.
 //
-// Works on changes, not on logits: with x = variant − base, y = x − Σ p x, E = e^y − 1 and z = Σ p E, which is never negative,
+// Works on changes, not on logits: with x = variant − base, y = x − Σ p x, E = e^y − 1 and z = Σ p E, never negative,
 //     q − p = p (E − z)/(1 + z),  log q − log p = t = y − log(1 + z),  KL = log(1 + z),
-// so small changes do not drown in the rounding of large logits. JS = Σ (p + q)/2 · ψ(t), ψ a rational function of t².
-// Where a logit moves by more than 30 from the mean change, what p has lost to underflow might matter: a second loop over the
-// same rows, the same text with $far = 1, takes those pairs, with q from the logits themselves.
+// so small changes do not drown in the rounding of large logits. JS is a sum of p + q times a function of t².
+// Where a logit moves by more than 30 from the mean change, what p has lost to underflow might matter: a second loop
+// over the same rows, the same text with $far = 1, takes those pairs, with q from the logits themselves.
 //
 // With RANKS: x = λ·scale · Σ_r (g_k − g)[r]·h̄[r]·map[r, ·], g the gates under the recorded metadata; else x = l_k − l.
 //
@@ -53,7 +53,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> reference: array<vec2<u64>>;
 @group(0) @binding(2) var<storage, read> variants: array<vec2<u64>>;
 #else
-@group(0) @binding(1) var<storage, read> reference: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> reference: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> variants: array<f32>;
 #endif
 @group(0) @binding(3) var<storage, read> map: array<f32>;
@@ -105,6 +105,10 @@ fn top_of(v: vec4<f32>) -> f32 {
     return select(two.x, two.y, two.y > two.x);
 }
 
+fn mask_of(is_there: vec4<bool>) -> vec4<u32> {
+    return select(vec4<u32>(0u), vec4<u32>(0xffffffffu), is_there);
+}
+
 // |x| as bits; in the order of sizes, with NaN above all.
 fn size_bits(x: vec4<f32>) -> vec4<u32> {
     return bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
@@ -136,13 +140,16 @@ fn log_one_more(z: f32) -> f32 {
     return select(precise_log(1.0 + z), near, abs(z) < 0.5);
 }
 
-// Twice the class's share of JS, from m2 = p + q and t = log q/p: with r = e^t it is m2 · (r log r/(1 + r) − log((1 + r)/2)), which
-// is even in t. A quotient of polynomials of t², within 6e-7 of it up to |t| = 18, where it stays: log 2 within 3e-7.
+// Twice the class's share of JS, from m2 = p + q and t = log q/p: with r = e^t it is
+// m2 · (r log r/(1 + r) − log((1 + r)/2)), which is even in t. A quotient of polynomials of t², within 6e-7 of it up to
+// |t| = 18, where it stays: log 2 within 3e-7.
 fn js_share(m2: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
     let near = bitcast<vec4<f32>>(min(size_bits(t), vec4<u32>(bitcast<u32>(18.0))));
     let w = near * near;
-    let over = fma(fma(fma(w, vec4<f32>(7.4813673e-7), vec4<f32>(8.498978e-5)), w, vec4<f32>(5.280076e-3)), w, vec4<f32>(0.12500253));
-    let under = fma(fma(fma(fma(w, vec4<f32>(1.0795004e-6), vec4<f32>(1.2243916e-4)), w, vec4<f32>(7.6875105e-3)), w, vec4<f32>(0.1672667)), w, vec4<f32>(1.0));
+    let over_high = fma(w, vec4<f32>(7.4813673e-7), vec4<f32>(8.498978e-5));
+    let over = fma(fma(over_high, w, vec4<f32>(5.280076e-3)), w, vec4<f32>(0.12500253));
+    let under_high = fma(fma(w, vec4<f32>(1.0795004e-6), vec4<f32>(1.2243916e-4)), w, vec4<f32>(7.6875105e-3));
+    let under = fma(fma(under_high, w, vec4<f32>(0.1672667)), w, vec4<f32>(1.0));
     return m2 * w * (over / under);
 }
 
@@ -163,15 +170,15 @@ fn add_halves(at: u32, low: u32, high: i32) {
 }
 
 #if LONG
-fn reference_at(at: u32) -> vec4<f32> {
-    return four_of(reference[at]);
+fn reference_at(at: u32) -> vec4<u32> {
+    return bitcast<vec4<u32>>(four_of(reference[at]));
 }
 
 fn variants_at(at: u32, quad: u32, quads: u32) -> vec4<f32> {
     return four_of(variants[at / 4u + min(quad, quads - 1u)]);
 }
 #else
-fn reference_at(at: u32) -> vec4<f32> {
+fn reference_at(at: u32) -> vec4<u32> {
     return reference[at];
 }
 
@@ -192,7 +199,7 @@ fn sort_rows(first: u32, count: u32, slots: u32, lane: u32) {
     }
     workgroupBarrier();
     for (var i = lane; i < count; i += LANES) {
-        atomicAdd(&ends[bitcast<u32>(reference_at((first + i) * REFERENCE).z)], 1u);
+        atomicAdd(&ends[reference_at((first + i) * REFERENCE).z], 1u);
     }
     workgroupBarrier();
     if lane == 0u {
@@ -205,7 +212,7 @@ fn sort_rows(first: u32, count: u32, slots: u32, lane: u32) {
     }
     workgroupBarrier();
     for (var i = lane; i < count; i += LANES) {
-        order[atomicAdd(&ends[bitcast<u32>(reference_at((first + i) * REFERENCE).z)], 1u)] = first + i;
+        order[atomicAdd(&ends[reference_at((first + i) * REFERENCE).z], 1u)] = first + i;
     }
     workgroupBarrier();
 }
@@ -243,7 +250,7 @@ fn main(
     let keep = vec4<u32>(select(0xffffffffu, 0u, is_zero(params.lambda * params.scale)));
 #endif
 #repeat c CLASSES/4
-    let live$c = select(vec4<u32>(0u), vec4<u32>(0xffffffffu), vec4<u32>($cu * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.classes));
+    let live$c = mask_of(four_numbers($cu * 4u) < vec4<u32>(params.classes));
 #end
     let writes = is_there && (params.has & 4u) != 0u;
     let per_class = 1.0 / f32(params.classes);
@@ -287,23 +294,23 @@ fn main(
             let block$v = reference_at(at + min($vu * 8u + lane, REFERENCE - 1u));
 #end
             let last_block = reference_at(at + min($CLASSESu + lane, REFERENCE - 1u));
-            let block = array<vec4<f32>, $CLASSES / 8 + 1>(
+            let block = array<vec4<u32>, $CLASSES / 8 + 1>(
 #repeat v CLASSES/8
                 block$v,
 #end
                 last_block,
             );
-            let note = bitcast<vec4<u32>>(subgroupBroadcast(block[0], 0u));
+            let note = subgroupBroadcast(block[0], 0u);
             let log_total = bitcast<f32>(note.w);
 #repeat c CLASSES/4
-            let d$c = subgroupBroadcast(block[(FIRST_D + $cu) / 8u], (FIRST_D + $cu) % 8u);
-            let p$c = subgroupBroadcast(block[(FIRST_P + $cu) / 8u], (FIRST_P + $cu) % 8u);
+            let d$c = bitcast<vec4<f32>>(subgroupBroadcast(block[(FIRST_D + $cu) / 8u], (FIRST_D + $cu) % 8u));
+            let p$c = bitcast<vec4<f32>>(subgroupBroadcast(block[(FIRST_P + $cu) / 8u], (FIRST_P + $cu) % 8u));
 #end
             let variant_at = variants_k + row * params.variants_row;
 #if RANKS
 #repeat q RANKS/4
-            let h$q = subgroupBroadcast(block[(FIRST_OWN + $qu) / 8u], (FIRST_OWN + $qu) % 8u);
-            let gated$q = subgroupBroadcast(block[(FIRST_GATED + $qu) / 8u], (FIRST_GATED + $qu) % 8u);
+            let h$q = bitcast<vec4<f32>>(subgroupBroadcast(block[(FIRST_OWN + $qu) / 8u], (FIRST_OWN + $qu) % 8u));
+            let gated$q = bitcast<vec4<f32>>(subgroupBroadcast(block[(FIRST_GATED + $qu) / 8u], (FIRST_GATED + $qu) % 8u));
             let change$q = fma(variants_at(variant_at, $qu, params.rank / 4u), h$q, -gated$q);
             let own$q = bitcast<vec4<f32>>(bitcast<vec4<u32>>(change$q) & keep);
 #end
@@ -319,7 +326,7 @@ fn main(
 #end
 #else
 #repeat c CLASSES/4
-            let l$c = subgroupBroadcast(block[(FIRST_OWN + $cu) / 8u], (FIRST_OWN + $cu) % 8u);
+            let l$c = bitcast<vec4<f32>>(subgroupBroadcast(block[(FIRST_OWN + $cu) / 8u], (FIRST_OWN + $cu) % 8u));
             let v$c = variants_at(variant_at, $cu, params.classes / 4u);
             let x$c = bitcast<vec4<f32>>(bitcast<vec4<u32>>(v$c - l$c) & live$c);
 #end
@@ -428,7 +435,7 @@ fn main(
             entropy = fma(moved$c, d$c, entropy);
             of_top |= bitcast<vec4<u32>>(moved$c) & ~sign_mask(d$c);
 #if WEIGHTED
-            let is_label$c = vec4<u32>($cu * 4u) + vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(note.y);
+            let is_label$c = four_numbers($cu * 4u) == vec4<u32>(note.y);
             let other$c = select(q$c, vec4<f32>(0.0), is_label$c);
             others += other$c;
             squares = fma(other$c, other$c, squares);
@@ -441,7 +448,7 @@ fn main(
 #repeat c CLASSES/4
             // Below the top the sign is set, and the number is no class.
             let sign$c = bitcast<vec4<u32>>(key$c - top) & vec4<u32>(0x80000000u);
-            lowest = min(lowest, sign$c | (vec4<u32>($cu * 4u) + vec4<u32>(0u, 1u, 2u, 3u)));
+            lowest = min(lowest, sign$c | (four_numbers($cu * 4u)));
 #end
             let predicted = least_of(lowest);
             let is_flip = predicted != note.x;

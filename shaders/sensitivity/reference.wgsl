@@ -1,8 +1,9 @@
 // What `few` needs of each sample, in vectors of four words, once for all perturbations:
 //     (ŷ, label, slot, bits of log Σ e^d); d = l − max l; p = softmax(l); and then
-//     without RANKS: l; with RANKS: h̄ and g·h̄ under the recorded metadata, and l = base + λ·scale · Σ_r (g·h̄)[r]·map[r, ·].
-// l: logits under the recorded metadata. Classes and ranks are padded to $CLASSES and $RANKS: d = −10³⁰, p = 0, h̄ = 0.
-// d is 0 at ŷ alone: of equal logits the later ones are set a hair lower. Where a logit is not finite, ŷ = NOBODY.
+//     without RANKS: l; with RANKS: h̄ and g·h̄ under the recorded metadata.
+// l: logits under the recorded metadata; with RANKS base + λ·scale · Σ_r (g·h̄)[r]·map[r, ·], else base. Classes and
+// ranks are padded to $CLASSES and $RANKS: d = −10³⁰, p = 0, h̄ = 0. d is 0 at ŷ alone: of equal logits the later ones are
+// set a hair lower. Where a logit is not finite, ŷ = NOBODY.
 //
 // base: [rows, classes]; hidden, gates: [rows, rank] (or width 1, gate_step 0); map: [rank, classes]; labels, groups:
 // [rows, 1]; out: [rows, REFERENCE] vectors. Workgroup: one subgroup of eight lanes, 64 rows; lane = row; loops 8 times.
@@ -50,7 +51,7 @@ alias Stored = f32;
 #if LONG
 @group(0) @binding(7) var<storage, read_write> out: array<vec2<u64>>;
 #else
-@group(0) @binding(7) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> out: array<vec4<u32>>;
 #endif
 
 const ROWS: u32 = 64u;
@@ -89,7 +90,7 @@ fn gates_at(start: u32, first: u32) -> vec4<f32> {
 }
 
 fn store(at: u32, four: vec4<f32>) {
-    out[at] = four;
+    out[at] = bitcast<vec4<u32>>(four);
 }
 #endif
 
@@ -129,7 +130,7 @@ fn main(
         var delta$c = vec4<f32>(0.0);
 #end
 #repeat q RANKS/4
-        let is_rank$q = vec4<u32>($qu * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.rank);
+        let is_rank$q = four_numbers($qu * 4u) < vec4<u32>(params.rank);
         let h$q = select(vec4<f32>(0.0), hidden_at(hidden_start, $qu * 4u), is_rank$q);
         let gated$q = select(vec4<f32>(0.0), gates_at(gate_start, $qu * 4u) * h$q, is_rank$q);
         store(at + FIRST_OWN + $qu, h$q);

@@ -15,3 +15,8 @@ const NOBODY: u32 = 0xffffffffu;
 // Logits where there is no class, below every logit; and their distance from the largest.
 const NO_LOGIT: f32 = -3.4e38;
 const NO_DISTANCE: f32 = -1.0e30;
+
+// The numbers of four classes or ranks.
+fn four_numbers(first: u32) -> vec4<u32> {
+    return vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u);
+}
