@@ -3,7 +3,8 @@
 //     flip, KL(p‖q), JS(p, q), TV = ½ Σ|p − q| and its bin of 64, q_ŷ − p_ŷ signed and absolute, H(q) − H(p),
 //     max_c |δ_c − mean δ|,
 // and with labels: correct, NLL, Brier, 15 calibration bins of q, correct before, correct before and not now. A pair with
-// a logit that is not finite only counts as invalid; a group id outside means the slot behind the last group; a label outside means none.
+// a logit that is not finite only counts as invalid; a group id outside means the slot behind the last group; a label
+// outside means none.
 //
 // base: [rows, classes]; variants: [k, rows, classes]; labels, groups: [rows, 1]; per_sample: [k, rows, 4] (KL,
 // TV, q_ŷ − p_ŷ, code; all −1 where invalid); sums: cells of two words, [k, slot, 126].
@@ -14,6 +15,7 @@
 #import common/view
 #import common/cells
 #import common/measure
+#import sensitivity/cells
 
 struct Params {
     base: Rows,
@@ -42,30 +44,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> groups: array<u32>;
 @group(0) @binding(5) var<storage, read_write> sums: array<atomic<u32>>;
 @group(0) @binding(6) var<storage, read_write> per_sample: array<f32>;
-
-const SLOT_CELLS: u32 = 126u;
-const COUNT: u32 = 0u;
-const INVALID: u32 = 1u;
-const FLIPS: u32 = 2u;
-const LABELLED: u32 = 3u;
-const CORRECT: u32 = 4u;
-const CLAMPED: u32 = 5u;
-const KL: u32 = 6u;
-const JS: u32 = 7u;
-const TV: u32 = 8u;
-const TOP_CHANGE: u32 = 9u;
-const TOP_CHANGE_ABS: u32 = 10u;
-const ENTROPY_CHANGE: u32 = 11u;
-const LOGIT_CHANGE: u32 = 12u;
-const NLL: u32 = 13u;
-const BRIER: u32 = 14u;
-const CORRECT_BEFORE: u32 = 15u;
-const BROKEN: u32 = 16u;
-const FIRST_BIN: u32 = 17u;
-const BIN_COUNT: u32 = 17u;
-const BIN_CORRECT: u32 = 18u;
-const BIN_CONFIDENCE: u32 = 19u;
-const FIRST_CHANGE: u32 = 62u;
 
 const NO_LABEL: u32 = 0xffffffffu;
 

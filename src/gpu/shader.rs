@@ -77,15 +77,17 @@ impl Assembly<'_> {
                     None => return fail("#endif without #if".to_owned()),
                 },
                 ("#repeat", Some(index)) => {
-                    let Some(count) = words.next().and_then(|count| self.count(count)) else {
+                    // A branch that does not count may name a flag that is not set.
+                    let live = open.iter().all(|live| *live);
+                    let count = words.next().and_then(|count| if live { self.count(count) } else { Some(0) });
+                    let Some(count) = count else {
                         return fail("#repeat needs a name and a count".to_owned());
                     };
                     let Some(length) = repeated(&lines[at..]) else {
                         return fail("#repeat without #end".to_owned());
                     };
                     let body = lines[at..at + length].join("\n");
-                    let turns = if open.iter().all(|live| *live) { count } else { 0 };
-                    for turn in 0..turns {
+                    for turn in 0..count {
                         let text = body.replace(&format!("${index}"), &turn.to_string());
                         self.append(file, &text, number + 1)?;
                     }
@@ -197,9 +199,10 @@ mod tests {
             format!("a0\n{inner}a1\n{inner}z\n")
         });
         assert_eq!(
-            run("#repeat i N/3\n$i\n#end\n#if X\n#repeat i 2\nx\n#end\n#endif", &["N=3"]).unwrap(),
+            run("#repeat i N/3\n$i\n#end\n#if X\n#repeat i N\nx\n#end\n#endif", &["N=3"]).unwrap(),
             "0\n"
         );
+        assert_eq!(run("#if N\n#repeat i N\nx\n#end\n#else\n0\n#endif", &[]).unwrap(), "0\n");
     }
 
     #[test]

@@ -86,6 +86,9 @@ const IMPORTS: &[(&str, &str)] = files![
     "readout/pooled",
     "records/load",
     "records/valid",
+    "sensitivity/cells",
+    "sensitivity/map",
+    "sensitivity/reference_row",
 ];
 
 /// Finds an imported file; the table of metadata fields is written out as one.

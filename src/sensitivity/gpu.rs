@@ -1,6 +1,6 @@
 //! Recording of the comparing kernel and of the factored logits.
 
-use super::{External, Factored, OP, Probe};
+use super::{External, Factored, Form, OP, Probe, few};
 use crate::Error;
 use crate::gpu::{Binding, Dispatch, Kernel, Knob, MAX_ITERATIONS, Mode, Recorder, Rows, Scratch, View};
 use bytemuck::{Pod, Zeroable};
@@ -27,7 +27,7 @@ static FACTORED: Kernel = Kernel {
     when: "adapter in the last layer, linear pooling and head",
 };
 
-pub(crate) const KERNELS: &[&Kernel] = &[&COMPARE, &FACTORED];
+pub(crate) const KERNELS: &[&Kernel] = &[&COMPARE, &FACTORED, &few::REFERENCE, &few::FEW];
 
 /// Logits kept for one chunk of the factored path.
 const SCRATCH_BYTES: u64 = 32 << 20;
@@ -79,16 +79,19 @@ fn samples_per_lane(samples: u64, classes: u32) -> u32 {
 }
 
 /// Runs of samples in which one variant's views each fit a binding.
-fn sample_chunks(recorder: &Recorder<'_>, views: &[View<'_>]) -> Result<Vec<Range<u32>>, Error> {
+pub(super) fn sample_chunks(recorder: &Recorder<'_>, views: &[View<'_>]) -> Result<Vec<Range<u32>>, Error> {
     recorder.gpu().row_chunks(OP, views, 1)
 }
 
 /// One variant of a `[k, samples, width]` view.
-fn first<'a>(view: &View<'a>, samples: u32) -> View<'a> {
+pub(super) fn first<'a>(view: &View<'a>, samples: u32) -> View<'a> {
     view.block(&(0..1), &(0..samples))
 }
 
 pub(super) fn external(probe: &Probe, recorder: &mut Recorder<'_>, args: &External<'_>) -> Result<(), Error> {
+    if probe.variant(recorder.gpu()) == Form::Few {
+        return few::external(probe, recorder, args);
+    }
     let [count, samples, _] = args.variants.shape;
     let unused = recorder.scratch(OP, 16)?;
     let mut views = vec![args.base, first(&args.variants, samples)];
@@ -163,7 +166,7 @@ fn compare(
 }
 
 /// Samples of one chunk of the factored path, where the views may be cut anywhere.
-fn finer(range: Range<u32>, views: &[View<'_>], step: u32) -> Vec<Range<u32>> {
+pub(super) fn finer(range: Range<u32>, views: &[View<'_>], step: u32) -> Vec<Range<u32>> {
     if views.iter().any(|view| view.row_grain() > 1) {
         return vec![range];
     }
@@ -171,6 +174,9 @@ fn finer(range: Range<u32>, views: &[View<'_>], step: u32) -> Vec<Range<u32>> {
 }
 
 pub(super) fn factored(probe: &Probe, recorder: &mut Recorder<'_>, args: &Factored<'_>) -> Result<(), Error> {
+    if few::takes(probe, recorder.gpu(), args) {
+        return few::factored(probe, recorder, args);
+    }
     let [count, samples, _] = args.gates.shape;
     let row_bytes = u64::from(probe.desc.classes) * 4;
     let mut views =

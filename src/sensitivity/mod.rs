@@ -8,12 +8,13 @@
 //! | with labels, of q: correct, NLL, Brier, 15 calibration bins; right before, right before and wrong now | `shaders/sensitivity/compare.wgsl` | [`twin::compare`] |
 //! | histogram of TV in 64 bins, four to an octave, for quantiles | `shaders/common/measure.wgsl` | [`change_bin`](crate::common::measure::change_bin) |
 //! | per pair, on request: KL, TV, q_ŷ − p_ŷ, flags, class | `shaders/sensitivity/compare.wgsl` | [`Change::of`] |
+//! | all of these for few classes, from the changes of the logits | `shaders/sensitivity/few.wgsl`, `reference.wgsl` | [`twin::compare`], to rounding |
 //! | logits_k = base + λ·s·Σ_r g_k\[r\]·h̄\[r\]·M\[r, ·\], M = B_t·W_headᵀ | `shaders/sensitivity/factored.wgsl` | [`twin::factored`] |
 //!
 //! Two paths, one answer. *External* ([`Probe::external`]): the embedder supplies the logits of the variants, in
 //! chunks. *Factored* ([`Probe::factored`]): the adapter sits in the last layer, its gate is per sample, pooling and
 //! head are linear; then all that differs between perturbations is the gate, and a forward pass shrinks to rank
-//! products a logit. N×K×C is never stored: logits live in scratch, chunk by chunk.
+//! products a logit. N×K×C is never stored: logits live in scratch, chunk by chunk, or ([`Form::Few`]) in registers alone.
 //!
 //! Sums are 64-bit integers in fixed units (2⁻²⁶ clamped to ±31; logit changes 2⁻²⁰ clamped to ±2,047; rounded half
 //! to even; clamped values are counted): any order, sharding or chunking gives the same bits. [`Sensitivity`] holds
@@ -21,6 +22,7 @@
 //! metrics under the *recorded* metadata come from [`crate::metrics`]. Tests: `tests/gpu/sensitivity.rs`.
 
 mod change;
+mod few;
 mod gpu;
 mod table;
 pub mod twin;
@@ -67,6 +69,31 @@ impl Default for ProbeDesc {
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
     desc: ProbeDesc,
+    form: Option<Form>,
+}
+
+/// How pairs are measured. Both forms measure the same; the last bits of a measure may differ.
+///
+/// Chosen by the device, the classes and the groups, never by the samples, so that any sharding gives the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Form {
+    /// All logits of a pair in registers, a lane for each perturbation; gates of at most 16 ranks are turned into logits
+    /// there too. At most 32 classes and 255 groups. Needs [`wgpu::Features::SUBGROUP`] and subgroups of exactly 8 lanes
+    /// (lavapipe); is faster with [`wgpu::Features::SHADER_INT64`], with the same bits.
+    Few,
+    /// A lane for each pair, which reads its logits three times; everywhere.
+    General,
+}
+
+/// Its short name.
+impl std::fmt::Display for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Few => "few",
+            Self::General => "general",
+        })
+    }
 }
 
 /// Arguments of [`Probe::external`].
@@ -140,13 +167,32 @@ impl Probe {
                 return Err(Error::argument(OP, name, 0, "at least one is needed", "use 1"));
             }
         }
-        let probe = Self { desc: *desc };
+        let probe = Self { desc: *desc, form: None };
         if probe.sums_words() > u64::from(u32::MAX) - 64 {
             let value = format!("{} of {} perturbations", desc.groups, desc.perturbations);
             let rule = "(groups + 1)·perturbations·126 cells must fit 32-bit addresses";
             return Err(Error::argument(OP, "groups", value, rule, "probe fewer perturbations at a time"));
         }
         Ok(probe)
+    }
+
+    /// The same in a form of the caller's choice, where it runs.
+    #[must_use]
+    pub fn with_form(self, form: Form) -> Self {
+        Self { form: Some(form), ..self }
+    }
+
+    /// The form that runs on a device.
+    ///
+    /// ```no_run
+    /// use gtca::sensitivity::{Form, Probe, ProbeDesc};
+    /// # fn f(gpu: &gtca::gpu::Gpu) -> Result<(), gtca::Error> {
+    /// let probe = Probe::new(&ProbeDesc { classes: 100, ..Default::default() })?;
+    /// assert_eq!(probe.variant(gpu), Form::General); // 100 are not few
+    /// # Ok(()) }
+    /// ```
+    pub fn variant(&self, gpu: &Gpu) -> Form {
+        if few::fits(self, gpu) { self.form.unwrap_or(Form::Few) } else { Form::General }
     }
 
     /// Words of the sums' buffer: perturbations · (groups + 1) · 126 cells of two.

@@ -4,7 +4,9 @@ use crate::support::*;
 use gtca::common::measure::{CHANGE_BINS, change_bin, change_edge};
 use gtca::common::sum64::measure_units;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
-use gtca::sensitivity::{Change, External, Factored, Probe, ProbeDesc, Sensitivity, Tally, Worst, twin};
+use gtca::sensitivity::{
+    Change, External, Factored, Form, Probe, ProbeDesc, Sensitivity, Tally, Worst, twin,
+};
 
 const UNIT: f64 = 1.0 / (1u64 << 26) as f64;
 
@@ -17,6 +19,8 @@ struct Case {
     variants: Vec<f32>,
     labels: Option<Vec<u32>>,
     groups: Option<Vec<u32>>,
+    /// Of the probe; none: the device's.
+    form: Option<Form>,
 }
 
 impl Case {
@@ -40,7 +44,7 @@ impl Case {
         let labels = Some(labels.collect());
         let ids = (0..samples).map(|i| if i % 11 == 10 { groups + 5 } else { random.below(groups) });
         let groups = (groups > 1).then(|| ids.collect());
-        Self { desc, base, variants, labels, groups }
+        Self { desc, base, variants, labels, groups, form: None }
     }
 
     fn width(&self) -> usize {
@@ -80,7 +84,13 @@ impl Case {
             variants: variants.collect(),
             labels: only(&self.labels),
             groups: only(&self.groups),
+            form: self.form,
         }
+    }
+
+    fn probe(&self) -> Probe {
+        let probe = Probe::new(&self.desc).unwrap();
+        self.form.map_or(probe, |form| probe.with_form(form))
     }
 
     fn run(&self, gpu: &'static Gpu, layout: Layout) -> Sensitivity {
@@ -103,7 +113,7 @@ impl Case {
 /// Parts (first perturbation, data) measured one after the other into the same poisoned buffer; also the changes of
 /// the last.
 fn run_parts(gpu: &'static Gpu, layout: Layout, parts: &[(u32, Case)]) -> (Sensitivity, Vec<Change>) {
-    let probe = Probe::new(&parts[0].1.desc).unwrap();
+    let probe = parts[0].1.probe();
     let words = probe.sums_words() as u32;
     let mut t = Tensors::new(gpu, layout);
     let sums = t.u32([1, 1, words], &vec![POISON; words as usize]);
@@ -287,8 +297,9 @@ fn every_shape_matches_the_reference_in_every_group() {
     for classes in [2, 3, 5, 16, 17, 100] {
         for groups in [1, 2, 7] {
             let perturbations = [1, 3, 16][turn % 3];
-            let case = Case::new(samples[turn * 2 % 7], desc(classes, groups, perturbations));
+            let mut case = Case::new(samples[turn * 2 % 7], desc(classes, groups, perturbations));
             turn += 1;
+            case.form = [None, Some(Form::General)][turn / 2 % 2];
             let table = case.run(gpu, LAYOUTS[turn % 2]);
             assert_eq!(case.run(gpu, LAYOUTS[(turn + 1) % 2]), table, "layouts");
             for k in 0..perturbations {
@@ -301,6 +312,137 @@ fn every_shape_matches_the_reference_in_every_group() {
             }
         }
     }
+}
+
+#[test]
+fn few_classes_match_the_reference_at_every_edge_of_a_tile() {
+    let Some(gpu) = gpu() else { return };
+    let matches = |samples: usize, desc: ProbeDesc, layout: Layout| {
+        let case = Case::new(samples, desc);
+        let table = case.run(gpu, layout);
+        for k in 0..desc.perturbations {
+            let name = format!("{samples} samples, {desc:?}, k = {k}");
+            check(&name, &case, k as usize, &table.overall(k).unwrap(), |_| true);
+        }
+    };
+    for classes in 2..=33 {
+        matches(9, desc(classes, 3, 4), LAYOUTS[classes as usize % 2]);
+    }
+    for count in [1, 7, 8, 9, 16, 17] {
+        matches(70, desc(6, 3, count), LAYOUTS[count as usize % 2]);
+    }
+    for samples in [7, 8, 9, 63, 64, 65, 127, 128, 129, 2047, 2048, 2049, 4097] {
+        matches(samples, desc(4, 3, 4), LAYOUTS[samples % 2]);
+    }
+    // One slot is for samples without a group, and 256 fit.
+    for groups in [254, 255, 256, 300] {
+        matches(600, desc(3, groups, 4), LAYOUTS[groups as usize % 2]);
+    }
+}
+
+#[test]
+fn both_forms_count_alike_and_measure_within_rounding() {
+    let Some(gpu) = gpu() else { return };
+    for classes in [2, 7, 8, 12, 16, 32] {
+        let mut case = Case::new(333, desc(classes, 5, 9));
+        let (table, changes) = run_parts(gpu, Layout::Separate, &[(0, case.clone())]);
+        case.form = Some(Form::General);
+        let (general, of_general) = run_parts(gpu, Layout::OneBuffer, &[(0, case)]);
+        for (k, group) in (0..9).flat_map(|k| (0..6).map(move |group| (k, group))) {
+            let (a, b) = (table.group(k, group).unwrap(), general.group(k, group).unwrap());
+            let counts = |t: &Tally| [t.count(), t.flips(), t.labelled(), t.broken(), t.fixed(), t.invalid()];
+            assert_eq!((counts(&a), a.accuracy()), (counts(&b), b.accuracy()));
+            for (a, b) in measures(&a).into_iter().zip(measures(&b)) {
+                assert!(
+                    (a - b).abs() <= 333.0 * 2.0 * pair_bound(classes),
+                    "{classes}, {k}: {a} against {b}"
+                );
+            }
+        }
+        for (a, b) in changes.iter().zip(&of_general) {
+            assert_eq!(a.code, b.code);
+            assert!((a.kl - b.kl).abs() <= 2.0 * pair_bound(classes) as f32, "{a:?} against {b:?}");
+        }
+    }
+}
+
+#[test]
+fn logits_that_move_far_match_the_reference() {
+    let Some(gpu) = gpu() else { return };
+    let classes = 6;
+    let mut case = Case::new(200, desc(classes as u32, 1, 9));
+    let sizes = [0.0, 20.0, 29.0, 31.0, 60.0, 90.0, 200.0, 3e3, 1e6];
+    let mut random = Random(5);
+    for k in 0..9 {
+        for i in 0..200 {
+            // Some leave one class certain, before or after or both; some stay as they are.
+            let (base, moved) = (&mut case.base[i * classes..], random.below(classes as u32) as usize);
+            if i % 5 == 0 && k == 0 {
+                base[i % classes] += 150.0;
+            }
+            let row: Vec<f32> = base[..classes].to_vec();
+            let variant = &mut case.variants[(k * 200 + i) * classes..][..classes];
+            variant.copy_from_slice(&row);
+            variant[moved] += sizes[k] * if i % 3 == 0 { -1.0 } else { 1.0 };
+        }
+    }
+    for form in [None, Some(Form::General)] {
+        case.form = form;
+        let (table, changes) = run_parts(gpu, Layout::OneBuffer, &[(0, case.clone())]);
+        for (k, size) in sizes.into_iter().enumerate() {
+            assert_eq!(table.overall(k as u32).unwrap().count(), 200);
+            for i in 0..200 {
+                let change = changes[k * 200 + i];
+                let exact = exact(case.row(i), case.variant(k, i), case.label(i)).unwrap();
+                let found = [change.kl, change.tv, change.top_change];
+                for (found, at) in found.into_iter().zip([0, 2, 3]) {
+                    let (found, exact) = (f64::from(found), exact.measures[at]);
+                    // Differences of logits are rounded to their own precision.
+                    let bound = pair_bound(6) + f64::from(f32::EPSILON) * 4.0 * f64::from(size + 170.0);
+                    assert!(
+                        (found - exact).abs() <= bound,
+                        "{form:?} {k} {i}: measure {at} is {found}, not {exact}"
+                    );
+                }
+                assert_eq!((change.is_flip(), change.prediction()), (exact.is_flip, Some(exact.prediction)));
+            }
+        }
+    }
+}
+
+#[test]
+fn small_changes_of_large_logits_keep_their_digits() {
+    let Some(gpu) = gpu() else { return };
+    let mut case = Case::new(300, desc(12, 1, 2));
+    case.base.iter_mut().for_each(|l| *l += 100.0);
+    let mut random = Random(3);
+    case.variants = [1e-2, 1.0]
+        .iter()
+        .flat_map(|&size| case.base.iter().map(|&l| l + size).collect::<Vec<_>>())
+        .collect();
+    case.variants.iter_mut().for_each(|l| *l += 1e-2 * (random.unit() as f32 - 0.5));
+    let (_, changes) = run_parts(gpu, Layout::Separate, &[(0, case.clone())]);
+    for (k, i) in (0..2).flat_map(|k| (0..300).map(move |i| (k, i))) {
+        let exact = exact(case.row(i), case.variant(k, i), None).unwrap().measures;
+        let change = changes[k * 300 + i];
+        for (found, at) in [(change.kl, 0), (change.tv, 2)] {
+            let error = (f64::from(found) - exact[at]).abs();
+            assert!(error <= 2e-3 * exact[at] + 1e-9, "{k} {i}: measure {at} is {found}, not {}", exact[at]);
+        }
+    }
+}
+
+#[test]
+fn finite_logits_whose_differences_are_not_are_measured() {
+    let Some(gpu) = gpu() else { return };
+    let mut case = Case::new(2, desc(3, 1, 1));
+    (case.labels, case.base, case.variants) =
+        (None, vec![-3e38, 0.0, 3e38, 1.0, 2.0, 3.0], vec![3e38, 0.0, -3e38, f32::INFINITY, 2.0, 3.0]);
+    let (table, changes) = run_parts(gpu, Layout::Separate, &[(0, case)]);
+    let tally = table.overall(0).unwrap();
+    assert_eq!((tally.count(), tally.invalid(), tally.flips()), (1, 1, 1));
+    assert_eq!((changes[0].tv, changes[0].top_change, changes[0].prediction()), (1.0, -1.0, Some(0)));
+    assert_eq!(changes[1], Change::INVALID);
 }
 
 #[test]
@@ -566,6 +708,7 @@ struct Layer {
     map: Vec<f32>,
     true_gates: Vec<f32>,
     gates: Vec<f32>,
+    form: Option<Form>,
 }
 
 impl Layer {
@@ -575,7 +718,15 @@ impl Layer {
         let (true_gates, gates) = (gates(samples * gate_width), gates(count * samples * gate_width));
         let (base, hidden) = (random.f32s(samples * classes), random.f32s(samples * rank));
         let map = random.f32s(rank * classes);
-        Self { samples, classes, rank, gate_width, base, hidden, map, true_gates, gates }
+        Self { samples, classes, rank, gate_width, base, hidden, map, true_gates, gates, form: None }
+    }
+
+    fn labels(&self) -> Vec<u32> {
+        (0..self.samples).map(|i| (i * 5 % (self.classes + 1)) as u32).collect()
+    }
+
+    fn groups(&self) -> Vec<u32> {
+        (0..self.samples).map(|i| (i * 7 % 4) as u32).collect()
     }
 
     /// Logits under `gates`, from the twin.
@@ -599,10 +750,12 @@ impl Layer {
         let (samples, classes, rank) = (self.samples as u32, self.classes as u32, self.rank as u32);
         let (width, row) = (self.gate_width as u32, self.samples * self.gate_width);
         let count = (self.gates.len() / row) as u32;
-        let probe = Probe::new(&desc(classes, 1, count)).unwrap();
+        let probe = Probe::new(&desc(classes, 3, count)).unwrap();
+        let probe = self.form.map_or(probe, |form| probe.with_form(form));
         let words = probe.sums_words() as u32;
         let mut t = Tensors::new(gpu, layout);
         let base = t.f32([samples, 1, classes], &self.base);
+        let [labels, groups] = [self.labels(), self.groups()].map(|values| t.u32([samples, 1, 1], &values));
         let hidden = t.f32([samples, 1, rank], &self.hidden);
         let map = t.f32([rank, 1, classes], &self.map);
         let true_gates = t.f32([1, samples, width], &self.true_gates);
@@ -619,8 +772,8 @@ impl Layer {
                 gates: t.view(gates),
                 lambda: if in_buffer { Knob::Buffer(&knob, 0) } else { Knob::Host(lambda) },
                 scale: 0.5,
-                labels: None,
-                groups: None,
+                labels: Some(t.view(labels)),
+                groups: Some(t.view(groups)),
                 per_sample: Some(t.view(per_sample)),
                 first_perturbation: 0,
                 sums: t.view(sums),
@@ -636,25 +789,39 @@ impl Layer {
 #[test]
 fn the_factored_path_gives_what_the_external_path_gives_on_the_same_logits() {
     let Some(gpu) = gpu() else { return };
-    let shapes =
-        [(1, 2, 1, 1, 1), (65, 3, 4, 4, 3), (40, 5, 7, 1, 16), (257, 16, 16, 16, 3), (33, 17, 5, 5, 2)];
+    let shapes = [
+        (1, 2, 1, 1, 1),
+        (65, 3, 4, 4, 3),
+        (40, 5, 7, 1, 16),
+        (257, 16, 16, 16, 3),
+        (33, 17, 5, 5, 2),
+        (64, 8, 8, 8, 8),
+        (63, 9, 9, 9, 9),
+        (70, 32, 16, 16, 2),
+        (70, 33, 16, 16, 2),
+        (20, 4, 17, 17, 17),
+        (129, 12, 12, 12, 7),
+    ];
     for (turn, (samples, classes, rank, gate_width, count)) in shapes.into_iter().enumerate() {
-        let layer = Layer::new(samples, classes, rank, gate_width, count);
+        let mut layer = Layer::new(samples, classes, rank, gate_width, count);
+        layer.form = [None, None, Some(Form::General)][turn % 3];
         let (table, per_sample) = layer.run(gpu, LAYOUTS[turn % 2], 0.7, turn % 2 == 1);
         assert_eq!(layer.run(gpu, LAYOUTS[(turn + 1) % 2], 0.7, turn % 2 == 0).0, table, "layouts and knobs");
         let case = Case {
-            desc: desc(classes as u32, 1, count as u32),
+            desc: desc(classes as u32, 3, count as u32),
             base: layer.logits(&layer.true_gates, 0.7),
             variants: layer.logits(&layer.gates, 0.7),
-            labels: None,
-            groups: None,
+            labels: Some(layer.labels()),
+            groups: Some(layer.groups()),
+            form: Some(Form::General),
         };
         // Logits below 16 of a sum of rank products differ by (rank + 2) ulp where a device splits the fma.
         let shift = (rank as f64 + 2.0) * f64::from(f32::EPSILON) * 16.0;
         let (external, pairs) = run_parts(gpu, Layout::Separate, &[(0, case)]);
-        for k in 0..count as u32 {
-            let (a, b) = (table.overall(k).unwrap(), external.overall(k).unwrap());
-            assert_eq!(a.count(), samples as u64);
+        for (k, group) in (0..count as u32).flat_map(|k| (0..4).map(move |group| (k, group))) {
+            let (a, b) = (table.group(k, group).unwrap(), external.group(k, group).unwrap());
+            assert_eq!((a.count(), a.labelled(), a.invalid()), (b.count(), b.labelled(), 0));
+            assert_eq!((a.flips(), a.accuracy(), a.broken()), (b.flips(), b.accuracy(), b.broken()));
             for (a, b) in measures(&a).into_iter().zip(measures(&b)) {
                 assert!(
                     (a - b).abs() <= samples as f64 * (shift + pair_bound(classes as u32)),
@@ -666,6 +833,51 @@ fn the_factored_path_gives_what_the_external_path_gives_on_the_same_logits() {
             assert!((f64::from(a.kl - b.kl)).abs() <= shift + pair_bound(classes as u32));
         }
     }
+}
+
+#[test]
+fn factored_shards_and_chunks_of_perturbations_give_the_same_words() {
+    let Some(gpu) = gpu() else { return };
+    let layer = Layer::new(300, 6, 8, 8, 11);
+    let (whole, changes) = layer.run(gpu, Layout::OneBuffer, 0.7, false);
+    for _ in 0..5 {
+        let (again, bits) = layer.run(gpu, Layout::Separate, 0.7, true);
+        assert_eq!(again, whole);
+        assert_same_changes("repeat", &bits, &changes);
+    }
+    let mut probe = Sensitivity::new(&desc(6, 3, 11)).unwrap();
+    let buffers = [&layer.base, &layer.hidden, &layer.map, &layer.true_gates, &layer.gates]
+        .map(|values| gpu.upload("part", values));
+    let [labels, groups] = [layer.labels(), layer.groups()].map(|values| gpu.upload("part", &values));
+    let op = Probe::new(&desc(6, 3, 11)).unwrap();
+    for (rows, ks) in [(130..300, 0..4), (0..130, 0..11), (130..300, 9..11), (130..300, 4..9)] {
+        let (sums, count) = (op.sums(gpu), rows.end - rows.start);
+        let matrix = |buffer: usize, width: u32| {
+            View::matrix(&buffers[buffer], count, width).at(u64::from(rows.start * width) * 4)
+        };
+        let column = |buffer| View::matrix(buffer, count, 1).at(u64::from(rows.start) * 4).of(Dtype::U32);
+        let gates = View::tokens(&buffers[4], [ks.end - ks.start, count, 8])
+            .strided(300 * 8, 8)
+            .at(u64::from((ks.start * 300 + rows.start) * 8) * 4);
+        let args = Factored {
+            base: matrix(0, 6),
+            hidden: matrix(1, 8),
+            map: View::matrix(&buffers[2], 8, 6),
+            true_gates: View::tokens(&buffers[3], [1, count, 8]).at(u64::from(rows.start * 8) * 4),
+            gates,
+            lambda: Knob::Host(0.7),
+            scale: 0.5,
+            labels: Some(column(&labels)),
+            groups: Some(column(&groups)),
+            per_sample: None,
+            first_perturbation: ks.start,
+            sums: op.view(&sums),
+            mode: Mode::Accumulate,
+        };
+        Tensors::new(gpu, Layout::Separate).run(|recorder| op.factored(recorder, &args)).unwrap();
+        probe.merge(&pollster::block_on(op.read(gpu, &args.sums)).unwrap()).unwrap();
+    }
+    assert_eq!(probe, whole);
 }
 
 #[test]
@@ -689,7 +901,8 @@ fn without_the_adapter_no_gate_moves_anything() {
     let Some(gpu) = gpu() else { return };
     let mut layer = Layer::new(50, 5, 4, 4, 3);
     layer.gates[7] = f32::NAN;
-    for in_buffer in [false, true] {
+    for (in_buffer, form) in [(false, None), (true, None), (true, Some(Form::General))] {
+        layer.form = form;
         let (table, _) = layer.run(gpu, Layout::OneBuffer, 0.0, in_buffer);
         for k in 0..3 {
             let tally = table.overall(k).unwrap();

@@ -1,5 +1,6 @@
-//! `sensitivity_factored`: 16 perturbations of 65,536 samples, a gate per rank for each pair; the change of each pair
-//! written, and the sums. `…_naive`: the logits of every variant from unfused ops, then the external path.
+//! `sensitivity_factored`: 16 perturbations of 65,536 samples in 8 groups, a gate per rank for each pair; the change of
+//! each pair written, and the sums by group. `…_naive`: a loop over the perturbations, logits from unfused ops, then the
+//! external path. `sensitivity_external`: that path alone, on logits that are there.
 //!
 //! Bytes are gates, hidden, base logits and the pairs written. Flops are those of the logits; the measures' count for
 //! none.
@@ -7,7 +8,7 @@
 use super::{STEPS, assert_near, numbers, read_rows, transposed};
 use crate::kernels::{Kernels, Step};
 use crate::{Case, Job};
-use gtca::gpu::{Gpu, Knob, Mode, View};
+use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
 use gtca::linear::{Forward, Linear, LinearDesc};
 use gtca::sensitivity::{Change, External, Factored, Probe, ProbeDesc, twin};
 use std::rc::Rc;
@@ -16,12 +17,16 @@ const SAMPLES: u32 = 65_536;
 const PERTURBATIONS: u32 = 16;
 const CLASSES: u32 = 16;
 const RANK: u32 = 16;
+const GROUPS: u32 = 8;
 
 type Make = fn(&Gpu) -> Job;
 
 pub(super) fn cases() -> Vec<Case> {
-    let jobs: [(&'static str, Make); 2] =
-        [("sensitivity_factored", factored), ("sensitivity_factored_naive", naive)];
+    let jobs: [(&'static str, Make); 3] = [
+        ("sensitivity_factored", factored),
+        ("sensitivity_factored_naive", naive),
+        ("sensitivity_external", external),
+    ];
     jobs.map(|(name, make)| Case {
         name,
         shape: format!("{SAMPLES}xK={PERTURBATIONS}xC={CLASSES},r={RANK}"),
@@ -41,6 +46,7 @@ struct Problem {
     map: wgpu::Buffer,
     /// `[1 + perturbations, samples, rank]`; the first are those under the recorded metadata.
     gates: wgpu::Buffer,
+    groups: wgpu::Buffer,
     /// `[perturbations, samples, 4]`.
     pairs: wgpu::Buffer,
     sums: wgpu::Buffer,
@@ -52,13 +58,15 @@ impl Problem {
         let base_host = numbers(SAMPLES * CLASSES, 0);
         let [hidden_host, map_host] = [(SAMPLES, 1), (CLASSES, 2)].map(|(n, seed)| numbers(n * RANK, seed));
         let gates_host = numbers((1 + PERTURBATIONS) * SAMPLES * RANK, 3);
-        let desc = ProbeDesc { classes: CLASSES, groups: 1, perturbations: PERTURBATIONS };
+        let desc = ProbeDesc { classes: CLASSES, groups: GROUPS, perturbations: PERTURBATIONS };
         let probe = Probe::new(&desc).expect("a valid shape");
+        let groups: Vec<u32> = (0..SAMPLES).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) % GROUPS).collect();
         Self {
             base: gpu.upload("base", &base_host),
             hidden: gpu.upload("hidden", &hidden_host),
             map: gpu.upload("map", &map_host),
             gates: gpu.upload("gates", &gates_host),
+            groups: gpu.upload("groups", &groups),
             pairs: gpu.zeros("pairs", u64::from(PERTURBATIONS * SAMPLES) * 16),
             sums: probe.sums(gpu),
             base_host,
@@ -67,6 +75,26 @@ impl Problem {
             gates_host,
             probe,
         }
+    }
+
+    fn groups(&self) -> View<'_> {
+        View::matrix(&self.groups, SAMPLES, 1).of(Dtype::U32)
+    }
+
+    /// Records the comparison of logits `[1 + perturbations, samples, classes]`.
+    fn compare(&self, gpu: &Gpu, logits: &wgpu::Buffer, encoder: &mut wgpu::CommandEncoder) {
+        let args = External {
+            base: View::matrix(logits, SAMPLES, CLASSES),
+            variants: View::tokens(logits, [PERTURBATIONS, SAMPLES, CLASSES])
+                .at(u64::from(SAMPLES * CLASSES) * 4),
+            labels: None,
+            groups: Some(self.groups()),
+            per_sample: Some(View::tokens(&self.pairs, [PERTURBATIONS, SAMPLES, 4])),
+            first_perturbation: 0,
+            sums: self.probe.view(&self.sums),
+            mode: Mode::Overwrite,
+        };
+        self.probe.external(&mut gpu.recorder(encoder), &args).expect("valid arguments");
     }
 
     /// Gates of some variants, the recorded metadata's first.
@@ -104,8 +132,19 @@ impl Problem {
     }
 
     fn job(self: &Rc<Self>, record: Box<dyn FnMut(&mut wgpu::CommandEncoder)>) -> Job {
-        let of_sample = (1 + PERTURBATIONS) * RANK + RANK + CLASSES + 4 * PERTURBATIONS;
+        let read = (1 + PERTURBATIONS) * RANK + RANK + CLASSES;
         let flops = (1 + PERTURBATIONS) * RANK * (2 * CLASSES + 1);
+        self.job_of(read, flops, record)
+    }
+
+    /// A job that reads so many numbers of a sample, besides its group.
+    fn job_of(
+        self: &Rc<Self>,
+        read: u32,
+        flops: u32,
+        record: Box<dyn FnMut(&mut wgpu::CommandEncoder)>,
+    ) -> Job {
+        let of_sample = read + 1 + 4 * PERTURBATIONS;
         let problem = Rc::clone(self);
         Job {
             written: 0.0,
@@ -131,7 +170,7 @@ fn factored(gpu: &Gpu) -> Job {
             lambda: Knob::Host(1.0),
             scale: 1.0,
             labels: None,
-            groups: None,
+            groups: Some(own.groups()),
             per_sample: Some(View::tokens(&own.pairs, [PERTURBATIONS, SAMPLES, 4])),
             first_perturbation: 0,
             sums: own.probe.view(&own.sums),
@@ -188,17 +227,18 @@ fn naive(gpu: &Gpu) -> Job {
             head.forward(&mut host.recorder(encoder), &args).expect("valid arguments");
             add.record(encoder);
         }
-        let args = External {
-            base: rows(0),
-            variants: View::tokens(&logits, [PERTURBATIONS, SAMPLES, CLASSES])
-                .at(u64::from(SAMPLES * CLASSES) * 4),
-            labels: None,
-            groups: None,
-            per_sample: Some(View::tokens(&own.pairs, [PERTURBATIONS, SAMPLES, 4])),
-            first_perturbation: 0,
-            sums: own.probe.view(&own.sums),
-            mode: Mode::Overwrite,
-        };
-        own.probe.external(&mut host.recorder(encoder), &args).expect("valid arguments");
+        own.compare(&host, &logits, encoder);
     }))
+}
+
+fn external(gpu: &Gpu) -> Job {
+    let problem = Rc::new(Problem::new(gpu));
+    let mut host_logits = Vec::new();
+    for k in 0..=PERTURBATIONS {
+        (0..SAMPLES).for_each(|sample| host_logits.extend(problem.logits(k, sample)));
+    }
+    let logits = gpu.upload("logits", &host_logits);
+    let (host, own) = (gpu.clone(), Rc::clone(&problem));
+    let read = (1 + PERTURBATIONS) * CLASSES;
+    problem.job_of(read, 0, Box::new(move |encoder| own.compare(&host, &logits, encoder)))
 }
