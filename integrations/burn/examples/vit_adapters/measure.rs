@@ -5,10 +5,9 @@ use crate::settings::Settings;
 use crate::study::{Study, WRONG, batch, values};
 use crate::tuned::{Frozen, Method, Tuned, optimiser};
 use burn::tensor::Tensor;
+use gtca::metrics::{GroupMetrics, MeterDesc, Metrics};
 use gtca::sensitivity::ProbeDesc;
 use gtca_burn::sensitivity::{Samples, Sweep};
-use gtca_lab::report::Scores;
-use gtca_lab::sweep::score;
 use std::error::Error;
 use std::time::Instant;
 
@@ -92,8 +91,11 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// A model on a test part.
 #[derive(Clone, Debug)]
 pub(crate) struct Worth {
-    pub(crate) scores: Scores,
-    /// For every kind of wrong place: share of predictions that change, and accuracy there; none where nothing is gated.
+    pub(crate) accuracy: f64,
+    pub(crate) macro_f1: f64,
+    /// In nats.
+    pub(crate) nll: f64,
+    /// For every way of wrong metadata: share of predictions that change, and accuracy there; none where nothing is gated.
     pub(crate) wrong: Vec<[f64; 2]>,
 }
 
@@ -102,12 +104,21 @@ pub(crate) fn worth(
     frozen: &Frozen,
     tuned: &Tuned,
     test: &[usize],
-) -> Result<Worth, Box<dyn Error>> {
+) -> Result<Worth, gtca::Error> {
     let logits = tuned.predict(study, frozen, test)?;
-    let labels: Vec<u32> = test.iter().map(|&row| study.labels[row]).collect();
-    let (scores, _) = score(&study.gpu, &values(logits.clone()), &labels)?;
-    let wrong = if tuned.method.is_gated() { wrong(study, frozen, tuned, test, logits)? } else { Vec::new() };
-    Ok(Worth { scores, wrong })
+    let (classes, rows) = (study.data.classes(), values(logits.clone()));
+    let mut counted = Metrics::new(&MeterDesc { classes: classes as u32, groups: 1 })?;
+    for (logits, &row) in rows.chunks_exact(classes).zip(test) {
+        counted.add(logits, study.data.labels[row], None)?;
+    }
+    let scores: GroupMetrics = counted.overall();
+    let of = |score: Option<f64>| score.unwrap_or(f64::NAN);
+    Ok(Worth {
+        accuracy: of(scores.accuracy()),
+        macro_f1: of(scores.macro_f1()),
+        nll: of(scores.nll().value()),
+        wrong: if tuned.method.is_gated() { wrong(study, frozen, tuned, test, logits)? } else { Vec::new() },
+    })
 }
 
 fn wrong(
@@ -117,20 +128,19 @@ fn wrong(
     test: &[usize],
     logits: Tensor<2>,
 ) -> Result<Vec<[f64; 2]>, gtca::Error> {
-    let desc = ProbeDesc { classes: study.classes as u32, groups: 1, perturbations: WRONG.len() as u32 };
-    let mut sweep = Sweep::new(&study.gpu, &desc, &study.device)?;
-    let (x, labels) = (frozen.entering(study, test), study.labels(test));
-    for kind in 0..WRONG.len() {
-        let (metadata, groups) = study.misplaced(test, kind)?;
-        let moved = tuned.logits(frozen, x.clone(), tuned.gates(&metadata, 1.0));
-        let samples = Samples { labels: Some(labels.clone()), groups: Some(groups) };
-        sweep.external(logits.clone(), moved.unsqueeze(), kind as u32, &samples);
+    let [classes, perturbations] = [study.data.classes(), WRONG.len()].map(|count| count as u32);
+    let mut sweep = Sweep::new(&study.gpu, &ProbeDesc { classes, groups: 1, perturbations }, &study.device)?;
+    let samples = Samples { labels: Some(study.labels(test)), groups: None };
+    for way in 0..WRONG.len() {
+        let gates = tuned.gates(&study.wrong(test, way)?, 1.0);
+        let moved = tuned.logits(frozen, frozen.entering(study, test), gates);
+        sweep.external(logits.clone(), moved.unsqueeze(), way as u32, &samples);
     }
     let table = sweep.read()?;
-    let of = |kind: usize| {
-        let tally = table.group(kind as u32, 0);
+    let of = |way: u32| {
+        let tally = table.overall(way);
         [tally.and_then(|tally| tally.flip_rate()), tally.and_then(|tally| tally.accuracy())]
             .map(|share| share.unwrap_or(f64::NAN))
     };
-    Ok((0..WRONG.len()).map(of).collect())
+    Ok((0..perturbations).map(of).collect())
 }

@@ -1,8 +1,9 @@
 //! The backbone's pre-training: half of a series' steps are hidden and reconstructed from the others. It sees the training part's series,
 //! and neither labels nor metadata.
 
+use crate::data::{Purpose, uniform};
 use crate::settings::Settings;
-use crate::study::{Study, batch, hidden, scalar};
+use crate::study::{Study, batch, scalar};
 use crate::vit::{Sizes, Vit};
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
@@ -17,24 +18,24 @@ pub(crate) fn pretrain(
     train: &[usize],
     settings: &Settings,
     seed: u64,
-    done: impl Fn(),
 ) -> (Vit, Vec<f32>) {
-    let Study { device, steps, channels, .. } = study;
+    let Study { device, data, .. } = study;
     let Settings { width, heads, blocks, .. } = *settings;
+    let (steps, channels) = (data.steps, data.channels);
     device.seed(seed);
-    let mut vit = Vit::new(Sizes { steps: *steps, channels: *channels, width, heads, blocks }, device);
+    let mut vit = Vit::new(Sizes { steps, channels, width, heads, blocks }, device);
     let mut optimiser = AdamWConfig::new().init();
     let mut losses = Vec::new();
     for step in 0..settings.pretraining {
         let rows = batch(train, settings.batch, seed, step);
         let tokens = tokens.clone().select(0, study.positions(&rows));
-        let hidden = hidden(rows.len() * steps, HIDDEN_SHARE, seed, step);
-        let hidden = Tensor::from_data(TensorData::new(hidden, [rows.len(), *steps, 1]), device);
+        let hide = |i| f32::from(uniform(seed, Purpose::Hidden, i, step) < HIDDEN_SHARE);
+        let hidden: Vec<f32> = (0..rows.len() * steps).map(hide).collect();
+        let hidden = Tensor::from_data(TensorData::new(hidden, [rows.len(), steps, 1]), device);
         let loss = error(&vit, tokens, hidden);
         losses.push(loss.clone().detach());
         let grads = GradientsParams::from_grads(loss.backward(), &vit);
         vit = optimiser.step(settings.backbone_rate, vit, grads);
-        done();
     }
     let losses = losses.into_iter().map(scalar).collect();
     (vit.freeze(), losses)

@@ -10,8 +10,8 @@ use std::path::Path;
 /// A method's model on one split.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
-    pub(crate) protocol: &'static str,
-    pub(crate) split: usize,
+    pub(crate) protocol: String,
+    pub(crate) fold: i32,
     pub(crate) method: Method,
     /// Samples of the training and of the test part.
     pub(crate) samples: [usize; 2],
@@ -21,44 +21,46 @@ pub(crate) struct Row {
 /// Writes all files, and gives the text of results.md.
 pub(crate) fn write(out: &Path, title: &str, rows: &[Row], costs: &[Cost]) -> Result<String, Box<dyn Error>> {
     std::fs::create_dir_all(out)?;
-    results(&out.join("results.csv"), rows)?;
-    let mut table = csv::Writer::from_path(out.join("costs.csv"))?;
-    table.write_record(["method", "parameters", "wall_ms", "cpu_ms", "kept_bytes"])?;
-    for Cost { method, parameters, wall_ms, cpu_ms, kept_bytes } in costs {
-        let numbers =
-            [parameters.to_string(), wall_ms.to_string(), cpu_ms.to_string(), kept_bytes.to_string()];
-        table.write_record(std::iter::once(method.name()).chain(numbers.iter().map(String::as_str)))?;
-    }
-    table.flush()?;
+    std::fs::write(out.join("results.csv"), results(rows)?)?;
+    std::fs::write(out.join("costs.csv"), costs_of(costs)?)?;
     let text = text(title, rows, costs)?;
     std::fs::write(out.join("results.md"), &text)?;
     Ok(text)
 }
 
-fn results(path: &Path, rows: &[Row]) -> Result<(), Box<dyn Error>> {
-    let mut table = csv::Writer::from_path(path)?;
-    let fixed = ["protocol", "split", "method", "train", "test", "accuracy", "macro_f1", "nll", "ece"];
-    let of_kinds = WRONG.iter().flat_map(|(kind, _)| [format!("{kind}_flips"), format!("{kind}_accuracy")]);
-    table.write_record(fixed.map(str::to_owned).into_iter().chain(of_kinds))?;
-    for Row { protocol, split, method, samples: [train, test], worth } in rows {
-        let scores = &worth.scores;
-        let mut record = vec![(*protocol).to_owned(), split.to_string(), method.name().to_owned()];
-        record.extend([train, test].map(usize::to_string));
-        record.extend([scores.accuracy, scores.macro_f1, scores.nll, scores.ece].map(|x| x.to_string()));
-        let wrong = worth.wrong.iter().flatten().map(f64::to_string);
-        record.extend(wrong.chain(std::iter::repeat(String::new())).take(2 * WRONG.len()));
-        table.write_record(record)?;
+fn results(rows: &[Row]) -> Result<String, std::fmt::Error> {
+    let mut table = String::from("protocol,fold,method,train,test,accuracy,macro_f1,nll");
+    for way in WRONG {
+        write!(table, ",{way}: flips,{way}: accuracy")?;
     }
-    Ok(table.flush()?)
+    for Row { protocol, fold, method, samples: [train, test], worth } in rows {
+        write!(table, "\n{protocol},{fold},{},{train},{test}", method.name())?;
+        write!(table, ",{},{},{}", worth.accuracy, worth.macro_f1, worth.nll)?;
+        for way in 0..WRONG.len() {
+            match worth.wrong.get(way) {
+                Some([flips, accuracy]) => write!(table, ",{flips},{accuracy}")?,
+                None => write!(table, ",,")?,
+            }
+        }
+    }
+    Ok(table + "\n")
+}
+
+fn costs_of(costs: &[Cost]) -> Result<String, std::fmt::Error> {
+    let mut table = String::from("method,parameters,wall_ms,cpu_ms,kept_bytes\n");
+    for Cost { method, parameters, wall_ms, cpu_ms, kept_bytes } in costs {
+        writeln!(table, "{},{parameters},{wall_ms},{cpu_ms},{kept_bytes}", method.name())?;
+    }
+    Ok(table)
 }
 
 fn text(title: &str, rows: &[Row], costs: &[Cost]) -> Result<String, std::fmt::Error> {
     let mut text = format!("{title}\n\n| protocol | splits | method | accuracy | macro-F1 | NLL |");
-    for (_, name) in WRONG {
-        write!(text, " {name}: flips (accuracy) |")?;
+    for way in WRONG {
+        write!(text, " {way}: flips (accuracy) |")?;
     }
     writeln!(text, "\n|{}", "---|".repeat(6 + WRONG.len()))?;
-    let mut protocols: Vec<&str> = rows.iter().map(|row| row.protocol).collect();
+    let mut protocols: Vec<&str> = rows.iter().map(|row| row.protocol.as_str()).collect();
     protocols.dedup();
     for (protocol, method) in protocols.iter().flat_map(|p| Method::LEARNING.map(|method| (p, method))) {
         let of: Vec<&Worth> = rows
@@ -66,17 +68,14 @@ fn text(title: &str, rows: &[Row], costs: &[Cost]) -> Result<String, std::fmt::E
             .filter(|row| row.protocol == *protocol && row.method == method)
             .map(|row| &row.worth)
             .collect();
-        let [accuracy, macro_f1, nll] = [
-            (|worth| worth.scores.accuracy) as fn(&Worth) -> f64,
-            |worth| worth.scores.macro_f1,
-            |worth| worth.scores.nll,
-        ]
-        .map(|number| spread(of.iter().map(|worth| number(worth)).collect()));
+        let [accuracy, macro_f1, nll] =
+            [(|worth| worth.accuracy) as fn(&Worth) -> f64, |worth| worth.macro_f1, |worth| worth.nll]
+                .map(|number| spread(of.iter().map(|worth| number(worth)).collect()));
         let count = of.len();
         write!(text, "| {protocol} | {count} | {} | {accuracy} | {macro_f1} | {nll} |", method.name())?;
-        for kind in 0..WRONG.len() {
+        for way in 0..WRONG.len() {
             let [flips, accuracy] =
-                [0, 1].map(|i| mean(of.iter().filter_map(|worth| worth.wrong.get(kind)).map(|w| w[i])));
+                [0, 1].map(|i| mean(of.iter().filter_map(|worth| worth.wrong.get(way)).map(|w| w[i])));
             match method.is_gated() {
                 true => write!(text, " {flips:.3} ({accuracy:.3}) |")?,
                 false => write!(text, " – |")?,

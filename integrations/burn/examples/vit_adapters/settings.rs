@@ -1,30 +1,35 @@
 //! What the command line sets.
 
 use clap::Parser;
-use gtca_lab::data::Protocol;
 use std::path::PathBuf;
 
 /// Adapters in q, v and the MLP of the last blocks of a frozen vision transformer, on Burn: head alone, plain LoRA, and LoRA gated by
 /// where and when a sample was taken.
 ///
 /// The backbone is trained here to reconstruct hidden time steps, without labels and without metadata, then frozen. Every method starts
-/// from it with the same head, splits, batches and number of steps. Without --data it runs on a small synthetic world, in seconds.
+/// from it with the same head, splits, batches and number of steps. Without --data it runs on a small made-up world.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "vit_adapters", after_help = EXAMPLES)]
 pub(crate) struct Settings {
-    /// A data set's folder in the one that GTCA_DATA names; without it a small synthetic world.
+    /// A data set's folder in the one that GTCA_DATA names; without it a small made-up world.
     #[arg(long, value_name = "NAME")]
     pub(crate) data: Option<String>,
-    /// Task of the data set; the first one if not given.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) task: Option<String>,
-    /// How test parts are held out: random, site, region, block, year.
-    #[arg(long, value_delimiter = ',', value_parser = protocol, default_value = "random,block")]
-    pub(crate) protocols: Vec<Protocol>,
+    /// Classes to tell apart, as label_id numbers them; all if not given.
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub(crate) classes: Vec<u32>,
+    /// Channels of the series to see; all if not given.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    pub(crate) channels: Vec<usize>,
+    /// Only so many first steps of the series are seen.
+    #[arg(long, value_name = "N")]
+    pub(crate) first_steps: Option<usize>,
+    /// How test parts are held out: columns fold_NAME of the data.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "random,block")]
+    pub(crate) protocols: Vec<String>,
     /// At most so many splits of each protocol.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) splits: usize,
-    /// Seed of everything that is drawn; a split adds its number.
+    /// Seed of everything that is drawn; a split adds its fold.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Width of the transformer.
@@ -68,11 +73,6 @@ pub(crate) struct Settings {
 const EXAMPLES: &str = "\
 Examples:
   vit_adapters
-      a synthetic world; shows that everything works, the numbers mean little
-  GTCA_DATA=data vit_adapters --data matogrosso_modis --task core5_early --splits 5 --pretraining 600 --steps 300
-      data/matogrosso_modis, five random splits and five blocks";
-
-fn protocol(name: &str) -> Result<Protocol, String> {
-    let known = Protocol::ALL.into_iter().find(|protocol| protocol.name() == name);
-    known.ok_or_else(|| format!("it is one of {}", Protocol::ALL.map(Protocol::name).join(", ")))
-}
+      a made-up world; shows that everything works, the numbers mean little
+  GTCA_DATA=data vit_adapters --data matogrosso_modis --classes 0,3,4,5,7 --first-steps 8 --splits 5 --pretraining 600 --steps 300
+      five crops of data/matogrosso_modis from half a season, five random splits and five blocks";

@@ -1,14 +1,14 @@
 //! The comparison in a few steps: that training trains, and what is frozen or off stays as it was, to the bit.
 
+use crate::data::{Data, Split};
 use crate::pretrain::pretrain;
 use crate::settings::Settings;
-use crate::study::{Study, load, values};
+use crate::study::{Study, values};
 use crate::tuned::{Frozen, Method, Tuned};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use clap::Parser;
 use gtca::gpu::Gpu;
-use gtca_lab::splits::{Split, splits};
 use std::sync::OnceLock;
 
 /// A world, a split of it and a backbone that was trained a little, made once for all tests.
@@ -33,13 +33,13 @@ fn case() -> &'static Case {
             "--batch=32",
         ];
         let settings = Settings::parse_from(small);
-        let data = load(&settings).expect("a world");
+        let data = Data::load(&settings).expect("a world");
+        let split = data.splits("random", 1, 0).swap_remove(0);
         let (device, setup) = Device::wgpu_options().init_with_setup().expect("a wgpu device");
         let gpu = Gpu::adopt(setup.device, setup.queue);
-        let study = Study::new(&gpu, &device.autodiff(), &data, &data.tasks[0], 0).expect("a study");
-        let split = splits(&data, &data.tasks[0], 0).swap_remove(0).splits.swap_remove(0);
+        let study = Study::new(&gpu, &device.autodiff(), data, 0).expect("a study");
         let tokens = study.tokens(&split.train);
-        let (vit, losses) = pretrain(&study, &tokens, &split.train, &settings, 0, || ());
+        let (vit, losses) = pretrain(&study, &tokens, &split.train, &settings, 0);
         Case { frozen: Frozen::new(vit, tokens, settings.adapted), settings, study, split, losses }
     })
 }
@@ -53,7 +53,7 @@ impl Case {
     fn trained(&self, method: Method) -> (Tuned, Vec<f32>) {
         let parts = [self.split.train.as_slice(), &self.split.validation];
         let model = self.new_model(method);
-        model.train(&self.study, &self.frozen, parts, &self.settings, 0, || ()).expect("a training")
+        model.train(&self.study, &self.frozen, parts, &self.settings, 0).expect("a training")
     }
 }
 
@@ -110,7 +110,7 @@ fn at_mu_0_a_trained_gate_gives_the_same_features_for_every_place() {
     let (study, frozen, test) = (&case.study, &case.frozen, &case.split.test);
     let x = frozen.entering(study, test);
     let (model, _) = case.trained(Method::Gated);
-    let (wrong, _) = study.misplaced(test, 1).expect("metadata");
+    let wrong = study.wrong(test, 1).expect("metadata");
     let recorded = study.metadata(test).expect("metadata");
     let [at_0, at_1] = [0.0, 1.0].map(|mu| {
         [&recorded, &wrong].map(|of| values(model.features(frozen, x.clone(), model.gates(of, mu), 1.0)))

@@ -51,10 +51,10 @@ impl Method {
         match self {
             Self::Head => "head alone",
             Self::Lora => "LoRA",
-            Self::LoraInBurn => "LoRA, Burn's ops",
-            Self::LoraOfBurn => "LoRA, Burn's apply_lora",
+            Self::LoraInBurn => "LoRA in Burn's ops",
+            Self::LoraOfBurn => "LoRA by Burn's apply_lora",
             Self::Gated => "gated LoRA",
-            Self::Gtca => "gated LoRA, trained to doubt",
+            Self::Gtca => "gated LoRA trained to doubt",
         }
     }
 
@@ -112,7 +112,7 @@ impl Tuned {
         let Study { gpu, device, plan, .. } = study;
         let Settings { width, rank, .. } = *settings;
         device.seed(seed);
-        let head = LinearConfig::new(width, study.classes).init(device);
+        let head = LinearConfig::new(width, study.data.classes()).init(device);
         let mut tuned = Self { head, lora: Vec::new(), gtca: None, composed: Vec::new(), method };
         let sites = frozen.last().iter().flat_map(|_| Site::ALL).map(|site| site.widths(width));
         let rank = rank as u32;
@@ -265,7 +265,6 @@ impl Tuned {
         [train, validation]: [&[usize]; 2],
         settings: &Settings,
         seed: u64,
-        done: impl Fn(),
     ) -> Result<(Self, Vec<f32>), gtca::Error> {
         let (mut optimiser, mut losses) = (optimiser(), Vec::new());
         let (mut best, mut kept) = (f32::INFINITY, self.clone());
@@ -274,7 +273,6 @@ impl Tuned {
             let (next, loss) = self.step(study, frozen, &mut optimiser, &rows, step, settings.rate)?;
             self = next;
             losses.push(loss);
-            done();
             if (step + 1) % LOOK_EVERY == 0 || step + 1 == settings.steps {
                 let logits = self.predict(study, frozen, validation)?;
                 let error = scalar(cross_entropy(logits, study.labels(validation)));
