@@ -7,7 +7,7 @@ use burn::tensor::activation::{gelu, softmax};
 use burn::tensor::{Device, Tensor};
 
 /// Hidden width of a block's MLP, in widths of the model.
-const EXPANSION: usize = 4;
+const EXPANSION: usize = 2;
 
 /// The linear layers of a block that carry adapters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
