@@ -50,7 +50,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (number, split) in splits.iter().enumerate() {
         println!("split {} of {}: {}, fold {}", number + 1, splits.len(), split.protocol, split.fold);
         let (frozen, of_split) = compare(&study, split, &settings)?;
+        for Row { method, worth, .. } in &of_split {
+            println!("  {}: accuracy {:.3}, macro-F1 {:.3}", method.name(), worth.accuracy, worth.macro_f1);
+        }
         rows.extend(of_split);
+        // What is done is kept, should the rest take too long.
+        report::write(&settings.out, &title, &rows, &[])?;
         last = Some((frozen, &split.train));
     }
     let (frozen, train) = last.ok_or("no protocol gives a split of these data")?;

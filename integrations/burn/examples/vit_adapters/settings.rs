@@ -33,13 +33,13 @@ pub(crate) struct Settings {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Width of the transformer.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 32)]
     pub(crate) width: usize,
     /// Attention heads.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 2)]
     pub(crate) heads: usize,
     /// Blocks.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 3)]
     pub(crate) blocks: usize,
     /// Last blocks that carry adapters: L.
     #[arg(long, default_value_t = 2)]
@@ -48,7 +48,7 @@ pub(crate) struct Settings {
     #[arg(long, default_value_t = 8)]
     pub(crate) rank: usize,
     /// Samples a step.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 32)]
     pub(crate) batch: usize,
     /// Steps of the backbone's pre-training.
     #[arg(long, value_name = "N", default_value_t = 40)]
