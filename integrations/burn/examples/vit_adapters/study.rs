@@ -4,7 +4,7 @@ use crate::data::{Data, Purpose, uniform};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use gtca::encode::{IdTables, Plan};
 use gtca::gpu::Gpu;
-use gtca::perturb::twin::{Perturbed, perturb};
+use gtca::perturb::twin::{Perturbed, With, perturb};
 use gtca::perturb::{Bearing, Distance, Perturb, PerturbDesc, Perturbation, TrainingMix};
 use gtca::records::{Record, Records};
 use gtca_burn::encode::upload;
@@ -36,7 +36,7 @@ impl Study {
     pub(crate) fn new(gpu: &Gpu, device: &Device, data: Data, seed: u64) -> Result<Self, gtca::Error> {
         let zones = data.records.iter().filter_map(|record| record.climate_zone).max();
         let ids = IdTables { climate_zone: zones.map_or(0, |zone| zone + 1), ..Default::default() };
-        let new = |perturbation| Perturb::new(&PerturbDesc { perturbation, seed });
+        let new = |part| Perturb::new(&PerturbDesc { parts: &[part], seed });
         let displace =
             |km| new(Perturbation::Displace { distance: Distance::Km(km), bearing: Bearing::Random });
         let [near, far] = DISPLACED_KM.map(displace);
@@ -110,7 +110,8 @@ impl Study {
     }
 
     fn perturbed(&self, how: &Perturb, rows: &[usize], step: usize) -> Result<Metadata, gtca::Error> {
-        let Perturbed { records, v, .. } = perturb(how, &self.recorded(rows)?, None, None, step as u32);
+        let with = With { step: step as u32, ..Default::default() };
+        let Perturbed { records, v, .. } = perturb(how, &self.recorded(rows)?, with);
         Ok(self.upload(&records, v))
     }
 
