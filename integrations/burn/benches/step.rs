@@ -4,8 +4,11 @@
 //! job of ours and Burn's in turn, repeat by repeat, so that a busy machine disturbs both. Times run from the first op to an idle
 //! device. `cpu_ms`: the least processor time of this process, which on a software adapter is the work itself.
 
+mod clock;
+
 use burn::module::Param;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use clock::cpu_ms;
 use gtca::encode::{Block, Order, Plan, Source, Wave, Waves};
 use gtca::gpu::Gpu;
 use gtca::lora::LoraDesc;
@@ -101,16 +104,6 @@ fn once(device: &Device, job: &mut Job) -> (f64, f64) {
     let times = (start.elapsed().as_secs_f64() * 1e3, cpu_ms() - cpu);
     drop(result);
     times
-}
-
-/// Processor time of all threads so far, as Linux counts it; elsewhere 0.
-fn cpu_ms() -> f64 {
-    let of_thread = |entry: std::fs::DirEntry| {
-        let text = std::fs::read_to_string(entry.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<f64>().ok()
-    };
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    threads.filter_map(of_thread).sum::<f64>() * 1e-6
 }
 
 fn numbers<const D: usize>(seed: u32, shape: [usize; D], device: &Device) -> Tensor<D> {
