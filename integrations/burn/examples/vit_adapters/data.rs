@@ -175,7 +175,7 @@ fn world(seed: u64) -> Data {
         let district = sample % DISTRICTS;
         let crop = if draw(0) < 0.4 { district * 7 % 4 } else { (draw(1) * 4.0) as usize };
         let of_district = |number: usize| uniform(seed, Purpose::World, SAMPLES + district, number);
-        let lat = 60.0 * of_district(0) * if district % 2 == 0 { 1.0 } else { -1.0 } + draw(2);
+        let lat = 60.0 * of_district(0) * if district.is_multiple_of(2) { 1.0 } else { -1.0 } + draw(2);
         let lon = -150.0 + 15.0 * district as f32 + draw(3);
         let turned = if lat < 0.0 { 6.0 } else { 0.0 };
         for month in 0..MONTHS {
