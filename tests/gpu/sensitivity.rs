@@ -373,7 +373,7 @@ fn logits_that_move_far_match_the_reference() {
     let mut case = Case::new(200, desc(classes as u32, 1, 9));
     let sizes = [0.0, 20.0, 29.0, 31.0, 60.0, 90.0, 200.0, 3e3, 1e6];
     let mut random = Random(5);
-    for k in 0..9 {
+    for (k, size) in sizes.into_iter().enumerate() {
         for i in 0..200 {
             // Some leave one class certain, before or after or both; some stay as they are.
             let (base, moved) = (&mut case.base[i * classes..], random.below(classes as u32) as usize);
@@ -383,7 +383,7 @@ fn logits_that_move_far_match_the_reference() {
             let row: Vec<f32> = base[..classes].to_vec();
             let variant = &mut case.variants[(k * 200 + i) * classes..][..classes];
             variant.copy_from_slice(&row);
-            variant[moved] += sizes[k] * if i % 3 == 0 { -1.0 } else { 1.0 };
+            variant[moved] += size * if i % 3 == 0 { -1.0 } else { 1.0 };
         }
     }
     for form in [None, Some(Form::General)] {
