@@ -14,7 +14,7 @@ const CLASS: u32 = 16;
 ///
 /// ```
 /// use gtca::sensitivity::Change;
-/// let read_back = [0.5, 0.25, -0.125, 37.0];
+/// let read_back = [0.5, 0.25, -0.125, 39.0]; // 1 + 2 + 4 + 16 · 2
 /// let [change] = bytemuck::cast_slice::<f32, Change>(&read_back) else { unreachable!() };
 /// assert_eq!((change.kl, change.tv, change.top_change), (0.5, 0.25, -0.125));
 /// assert!(change.is_flip() && change.is_correct_before() == Some(true) && change.is_correct() == Some(false));
