@@ -75,4 +75,4 @@ Examples:
   vit_adapters
       a made-up world; shows that everything works, the numbers mean little
   GTCA_DATA=data vit_adapters --data matogrosso_modis --classes 0,3,4,5,7 --first-steps 8 --protocols random,block --splits 5
-      five crops of data/matogrosso_modis from half a season, five random splits and five blocks";
+      five land covers of data/matogrosso_modis from a third of the year, five random splits and five blocks";
