@@ -98,6 +98,11 @@ impl Gpu {
         self.device().features().contains(wgpu::Features::SUBGROUP) && widths == [lanes, lanes]
     }
 
+    /// Whether kernels may move vectors as 64-bit words.
+    pub(crate) fn has_long_words(&self) -> bool {
+        self.device().features().contains(wgpu::Features::SHADER_INT64)
+    }
+
     /// A new zeroed storage buffer, copyable both ways; at least four bytes.
     pub fn zeros(&self, label: &str, bytes: u64) -> wgpu::Buffer {
         self.device().create_buffer(&wgpu::BufferDescriptor {

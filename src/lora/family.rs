@@ -331,8 +331,7 @@ impl Plan {
             4 => Some("ROWS=4"),
             _ => Some("ROWS=8"),
         };
-        let is_long =
-            vectors && self.is_long && gpu.device().features().contains(wgpu::Features::SHADER_INT64);
+        let is_long = vectors && self.is_long && gpu.has_long_words();
         let access = [vectors.then_some("VEC4"), is_long.then_some("LONG")];
         let eights = match self.rows / 8 {
             _ if self.columns > 0 => None,

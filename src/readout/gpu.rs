@@ -245,8 +245,7 @@ fn dispatch_injected(
         let ranks = ["RANKS=8", "RANKS=16", "RANKS=32", "RANKS=64"];
         let ranks = ranks[rank.next_power_of_two().clamp(8, 64).trailing_zeros() as usize - 3];
         let gates_flag = if gates == 5 { "GATES=5" } else { "GATES=17" };
-        let is_long = recorder.gpu().device().features().contains(wgpu::Features::SHADER_INT64);
-        let long = is_long.then_some("LONG");
+        let long = recorder.gpu().has_long_words().then_some("LONG");
         let flags = on([Some(ranks), Some(gates_flag), vectors, long, act.flag()]);
         (&LANES, flags, of_gates(gates) * u64::from(width.div_ceil(32)), u64::from(tokens))
     } else {

@@ -95,10 +95,6 @@ pub(super) fn fits(probe: &Probe, gpu: &Gpu) -> bool {
     probe.desc.classes <= MOST_CLASSES && probe.desc.groups <= MOST_GROUPS && gpu.has_subgroups_of(8)
 }
 
-fn has_long_words(gpu: &Gpu) -> bool {
-    gpu.device().features().contains(wgpu::Features::SHADER_INT64)
-}
-
 /// The smallest tile of classes.
 fn class_tile(classes: u32) -> (u32, &'static str) {
     match classes {
@@ -125,8 +121,8 @@ pub(super) fn external(probe: &Probe, recorder: &mut Recorder<'_>, args: &Extern
 }
 
 /// False where ranks are too many: then nothing is recorded.
-pub(super) fn takes(probe: &Probe, gpu: &Gpu, args: &Factored<'_>) -> bool {
-    probe.variant(gpu) == Form::Few && args.hidden.width() <= MOST_RANKS
+pub(super) fn takes(probe: &Probe, gpu: &Gpu, args: &Factored<'_>) -> Result<bool, Error> {
+    Ok(probe.variant(gpu)? == Form::Few && args.hidden.width() <= MOST_RANKS)
 }
 
 pub(super) fn factored(probe: &Probe, recorder: &mut Recorder<'_>, args: &Factored<'_>) -> Result<(), Error> {
@@ -188,7 +184,7 @@ impl Sweep<'_> {
         let of_adapter = self.adapter.map(|args| [args.hidden, args.true_gates.block(&(0..1), rows)]);
         let vectors =
             [Some(args.base)].into_iter().chain(of_adapter.map_or([None; 2], |views| views.map(Some)));
-        let is_long = has_long_words(recorder.gpu()) && vectors.flatten().all(|view| view.is_vec4());
+        let is_long = recorder.gpu().has_long_words() && vectors.flatten().all(|view| view.is_vec4());
         let [hidden, gates] = match of_adapter {
             Some([hidden, gates]) => [hidden.bind_rows(rows, alignment), gates.bind(alignment)],
             None => [base; 2],
@@ -251,7 +247,7 @@ impl Sweep<'_> {
         let length = rows.end - rows.start;
         let variants_view = args.variants.block(&ks, rows);
         let per_sample_view = args.per_sample.map(|view| view.block(&ks, rows));
-        let is_long = has_long_words(gpu)
+        let is_long = gpu.has_long_words()
             && variants_view.is_vec4()
             && per_sample_view.is_none_or(|view| view.is_vec4());
         let reference = reference.tokens([1, length, self.reference_vectors() * 4]).bind(alignment);

@@ -89,7 +89,7 @@ pub(super) fn first<'a>(view: &View<'a>, samples: u32) -> View<'a> {
 }
 
 pub(super) fn external(probe: &Probe, recorder: &mut Recorder<'_>, args: &External<'_>) -> Result<(), Error> {
-    if probe.variant(recorder.gpu()) == Form::Few {
+    if probe.variant(recorder.gpu())? == Form::Few {
         return few::external(probe, recorder, args);
     }
     let [count, samples, _] = args.variants.shape;
@@ -174,7 +174,7 @@ pub(super) fn finer(range: Range<u32>, views: &[View<'_>], step: u32) -> Vec<Ran
 }
 
 pub(super) fn factored(probe: &Probe, recorder: &mut Recorder<'_>, args: &Factored<'_>) -> Result<(), Error> {
-    if few::takes(probe, recorder.gpu(), args) {
+    if few::takes(probe, recorder.gpu(), args)? {
         return few::factored(probe, recorder, args);
     }
     let [count, samples, _] = args.gates.shape;

@@ -176,23 +176,36 @@ impl Probe {
         Ok(probe)
     }
 
-    /// The same in a form of the caller's choice, where it runs.
+    /// The same in a form of the caller's choice.
     #[must_use]
     pub fn with_form(self, form: Form) -> Self {
         Self { form: Some(form), ..self }
     }
 
-    /// The form that runs on a device.
+    /// The form that runs on a device: the caller's, else [`Form::Few`] where it can run.
+    ///
+    /// # Errors
+    /// The caller's cannot run there.
     ///
     /// ```no_run
     /// use gtca::sensitivity::{Form, Probe, ProbeDesc};
     /// # fn f(gpu: &gtca::gpu::Gpu) -> Result<(), gtca::Error> {
     /// let probe = Probe::new(&ProbeDesc { classes: 100, ..Default::default() })?;
-    /// assert_eq!(probe.variant(gpu), Form::General); // 100 are not few
+    /// assert_eq!(probe.variant(gpu)?, Form::General); // 100 are not few
+    /// assert!(probe.with_form(Form::Few).variant(gpu).is_err());
     /// # Ok(()) }
     /// ```
-    pub fn variant(&self, gpu: &Gpu) -> Form {
-        if few::fits(self, gpu) { self.form.unwrap_or(Form::Few) } else { Form::General }
+    pub fn variant(&self, gpu: &Gpu) -> Result<Form, Error> {
+        match self.form {
+            Some(Form::Few) if !few::fits(self, gpu) => {
+                let rule = "it takes 32 classes and 255 groups at most, on a device with wgpu::Features::SUBGROUP and subgroups of \
+                            exactly 8 lanes";
+                Err(Error::argument(OP, "form", Form::Few, rule, "leave it out to have one chosen"))
+            }
+            Some(form) => Ok(form),
+            None if few::fits(self, gpu) => Ok(Form::Few),
+            None => Ok(Form::General),
+        }
     }
 
     /// Words of the sums' buffer: perturbations · (groups + 1) · 126 cells of two.

@@ -411,12 +411,29 @@ fn logits_that_move_far_match_the_reference() {
 }
 
 #[test]
+fn few_classes_have_a_form_of_their_own_where_subgroups_have_eight_lanes() {
+    let Some(gpu) = gpu() else { return };
+    let widths = [gpu.info().subgroup_min_size, gpu.info().subgroup_max_size];
+    let eight = gpu.device().features().contains(wgpu::Features::SUBGROUP) && widths == [8, 8];
+    for (classes, groups, few) in [(32, 255, eight), (33, 255, false), (32, 256, false)] {
+        let probe = Probe::new(&desc(classes, groups, 1)).unwrap();
+        let form = if few { Form::Few } else { Form::General };
+        assert_eq!(probe.variant(gpu).unwrap(), form, "{classes} {groups}");
+        assert_eq!(probe.with_form(Form::General).variant(gpu).unwrap(), Form::General);
+        match probe.with_form(Form::Few).variant(gpu) {
+            Ok(form) => assert!(few && form == Form::Few),
+            Err(error) => assert!(!few && error.to_string().contains("`form`"), "{error}"),
+        }
+    }
+}
+
+#[test]
 #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn small_changes_of_large_logits_keep_their_digits_where_classes_are_few() {
     let Some(gpu) = gpu() else { return };
     let mut case = Case::new(300, desc(12, 1, 2));
     // The general form works on logits, whose rounding is its limit.
-    if Probe::new(&case.desc).unwrap().variant(gpu) != Form::Few {
+    if Probe::new(&case.desc).unwrap().variant(gpu).unwrap() != Form::Few {
         eprintln!("skipped: this adapter has no subgroups of eight lanes");
         return;
     }

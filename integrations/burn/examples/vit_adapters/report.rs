@@ -97,9 +97,12 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     sum / f64::from(count)
 }
 
-/// Mean ± population deviation.
+/// Mean ± population deviation; one value has none.
 fn spread(values: Vec<f64>) -> String {
     let middle = mean(values.iter().copied());
+    if values.len() == 1 {
+        return format!("{middle:.3}");
+    }
     let deviation = mean(values.iter().map(|value| (value - middle).powi(2))).sqrt();
     format!("{middle:.3} ± {deviation:.3}")
 }
