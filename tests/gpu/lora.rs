@@ -243,33 +243,56 @@ impl Case {
         }
     }
 
-    /// Forward and backward on the kernels.
-    pub fn record(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
-        let view = |tensor: Option<Tensor>| tensor.map(|tensor| t.view(tensor));
-        let lambda = if self.lambda_in_buffer { Knob::Buffer(&at.knob, 4) } else { Knob::Host(self.lambda) };
-        let gate = match (self.kind, view(at.gates)) {
+    fn gate<'t>(&self, t: &'t Tensors, at: &Placed) -> Gate<'t> {
+        match (self.kind, at.gates.map(|gates| t.view(gates))) {
             (Kind::Rank | Kind::Token, Some(gates)) => Gate::Rank(gates),
             (Kind::Scalar | Kind::TokenScalar, Some(gates)) => Gate::Scalar(gates),
             _ => Gate::None,
+        }
+    }
+
+    fn lambda<'t>(&self, at: &'t Placed) -> Knob<'t> {
+        if self.lambda_in_buffer { Knob::Buffer(&at.knob, 4) } else { Knob::Host(self.lambda) }
+    }
+
+    fn record_forward(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
+        let forward = Forward {
+            x: t.view(at.x),
+            a: t.view(at.a),
+            b_t: t.view(at.b_t),
+            bias: at.bias.map(|bias| t.view(bias)),
+            gate: self.gate(t, at),
+            lambda: self.lambda(at),
+            dropout: self.dropout,
+            y: t.view(at.y),
+            h: self.saves.then(|| t.view(at.h)),
         };
-        let (x, a, b_t, bias) = (t.view(at.x), t.view(at.a), t.view(at.b_t), view(at.bias));
-        let dropout = self.dropout;
+        self.op().forward(recorder, &forward)
+    }
+
+    fn record_backward(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
+        let view = |tensor: Option<Tensor>| tensor.map(|tensor| t.view(tensor));
         let saved = |tensor| self.saves.then(|| t.view(tensor));
-        let forward = Forward { x, a, b_t, bias, gate, lambda, dropout, y: t.view(at.y), h: saved(at.h) };
-        self.op().forward(recorder, &forward)?;
+        let (x, dy, a, b_t) = (t.view(at.x), t.view(at.dy), t.view(at.a), t.view(at.b_t));
         let args = Backward {
             dx: Some(t.view(at.dx)),
             da: Some(t.view(at.da)),
             db_t: Some(t.view(at.db_t)),
-            bias,
-            dropout,
+            bias: view(at.bias),
+            dropout: self.dropout,
             dbias: view(at.dbias),
             dgate: view(at.dgate),
             dlambda: Some(t.view(at.dlambda)),
             u: saved(at.u),
-            ..backward(x, t.view(at.dy), a, b_t, gate, lambda, saved(at.h))
+            ..backward(x, dy, a, b_t, self.gate(t, at), self.lambda(at), saved(at.h))
         };
         self.op().backward(recorder, &args)
+    }
+
+    /// Forward and backward on the kernels.
+    pub fn record(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
+        self.record_forward(recorder, t, at)?;
+        self.record_backward(recorder, t, at)
     }
 
     pub fn results(&self, t: &Tensors, at: &Placed) -> Results<f32> {
@@ -890,6 +913,35 @@ fn a_backward_that_computes_h_again_gives_the_bits_of_one_that_reads_it() {
             };
             t.run(|recorder| case.op().backward(recorder, &args)).unwrap();
             assert!(t.read(placed.db_t).iter().all(|value| *value == 0.0));
+        }
+    }
+}
+
+#[test]
+fn scratch_is_two_numbers_a_row_and_rank_at_most_beside_the_documented_partial_sums() {
+    let Some(gpu) = gpu() else { return };
+    let (samples, tokens, inputs, outputs, rank) = (10u64, 300, 36, 52, 8);
+    let rows = samples * tokens;
+    let shape = [samples, tokens, inputs, outputs, rank].map(|n| n as usize);
+    let bytes = |numbers: u64| (numbers * 4).next_multiple_of(256);
+    let hidden = bytes(rows * rank);
+    for family in families(gpu) {
+        // dA, dB: chunks of 512 rows in Lanes, else 256; dg: of 64 tokens; dλ: fewer than of dA.
+        let chunks = rows.div_ceil(if family == Family::Lanes { 512 } else { 256 });
+        let sums =
+            [chunks * rank * inputs, chunks * rank * outputs, tokens.div_ceil(64) * samples * rank, chunks];
+        let sums = sums.map(bytes).iter().sum::<u64>();
+        for (kind, saves, forward) in
+            [(Kind::None, true, 0), (Kind::None, false, 1), (Kind::Rank, true, 1), (Kind::Rank, false, 2)]
+        {
+            let case = Case { saves, ..Case::new(shape, kind).with(family) };
+            let mut t = Tensors::new(gpu, Layout::Separate);
+            let placed = case.place(&mut t);
+            let taken = gpu.scratch_bytes(|recorder| case.record_forward(recorder, &t, &placed)).unwrap();
+            assert!(taken.next_multiple_of(256) == forward * hidden, "{family:?} {kind:?} forward: {taken}");
+            let taken = gpu.scratch_bytes(|recorder| case.record_backward(recorder, &t, &placed)).unwrap();
+            let most = 2 * hidden + sums;
+            assert!(taken <= most, "{family:?} {kind:?} backward: {taken} of {most}");
         }
     }
 }
