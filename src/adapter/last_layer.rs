@@ -14,7 +14,7 @@ const SCRATCH_BYTES: u64 = 32 << 20;
 /// How the logits under many gates are made. Where both apply, probabilities agree to 1e-5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Path {
+pub enum SweepPath {
     /// x is pooled once, and gates meet the pooled h: cost and memory beyond that pass know nothing of tokens and width. Exact
     /// where nothing non-linear lies between injection and mean, that is for [`Activation::Identity`].
     Factored,
@@ -31,8 +31,8 @@ pub struct LastLayerDesc {
     pub classes: u32,
     /// Between the layer and the mean.
     pub activation: Activation,
-    /// How; without it [`Path::Factored`] where that applies.
-    pub path: Option<Path>,
+    /// How; without it [`SweepPath::Factored`] where that applies.
+    pub path: Option<SweepPath>,
     /// The structure of the pooled injection; without it [`Form::of`] the device.
     pub form: Option<Form>,
 }
@@ -40,21 +40,21 @@ pub struct LastLayerDesc {
 /// A checked last layer.
 ///
 /// ```
-/// use gtca::adapter::{LastLayer, LastLayerDesc, Path};
+/// use gtca::adapter::{LastLayer, LastLayerDesc, SweepPath};
 /// use gtca::{lora::LoraDesc, readout::Activation};
 /// let lora = LoraDesc { inputs: 768, outputs: 768, rank: 16, ..Default::default() };
 /// let linear = LastLayerDesc { lora, classes: 16, ..Default::default() };
-/// assert_eq!(LastLayer::new(&linear)?.path(), Path::Factored);
+/// assert_eq!(LastLayer::new(&linear)?.path(), SweepPath::Factored);
 /// let curved = LastLayerDesc { activation: Activation::Gelu, ..linear };
-/// assert_eq!(LastLayer::new(&curved)?.path(), Path::Reinjected);
-/// assert!(LastLayer::new(&LastLayerDesc { path: Some(Path::Factored), ..curved }).is_err());
+/// assert_eq!(LastLayer::new(&curved)?.path(), SweepPath::Reinjected);
+/// assert!(LastLayer::new(&LastLayerDesc { path: Some(SweepPath::Factored), ..curved }).is_err());
 /// # Ok::<(), gtca::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LastLayer {
     lora: Lora,
     readout: Readout,
-    path: Path,
+    path: SweepPath,
 }
 
 /// Arguments of [`LastLayer::sweep`].
@@ -103,18 +103,18 @@ impl LastLayer {
     pub fn new(desc: &LastLayerDesc) -> Result<Self, Error> {
         let LastLayerDesc { lora, classes, activation, path, form } = *desc;
         let is_linear = activation == Activation::Identity;
-        if path == Some(Path::Factored) && !is_linear {
+        if path == Some(SweepPath::Factored) && !is_linear {
             let rule = format!("{activation:?} stands between injection and mean");
             return Err(Error::argument(OP, "path", "Factored", rule, "leave it out to have one chosen"));
         }
-        let best = if is_linear { Path::Factored } else { Path::Reinjected };
+        let best = if is_linear { SweepPath::Factored } else { SweepPath::Reinjected };
         let readout = ReadoutDesc { width: lora.outputs, classes, activation, form };
         let (lora, readout) = (Lora::new(&lora)?, Readout::new(&readout)?);
         Ok(Self { lora, readout, path: path.unwrap_or(best) })
     }
 
     /// How logits are made.
-    pub fn path(&self) -> Path {
+    pub fn path(&self) -> SweepPath {
         self.path
     }
 
@@ -167,8 +167,8 @@ impl LastLayer {
     fn record(&self, recorder: &mut Recorder<'_>, probe: &Probe, args: &Sweep<'_>) -> Result<(), Error> {
         let samples = args.x.shape[0];
         let of_sample = match self.path {
-            Path::Factored => args.x.width() + args.y.width() + args.a.shape[0] + args.weight.shape[0],
-            Path::Reinjected => {
+            SweepPath::Factored => args.x.width() + args.y.width() + args.a.shape[0] + args.weight.shape[0],
+            SweepPath::Reinjected => {
                 let [variants, ..] = args.gates.shape;
                 let of_gates = variants.saturating_mul(args.y.width() + args.weight.shape[0]);
                 of_gates.saturating_add(args.x.shape[1].saturating_mul(args.a.shape[0]))
@@ -180,8 +180,8 @@ impl LastLayer {
             let mode = if from == 0 { args.mode } else { Mode::Accumulate };
             let args = Sweep { mode, ..args.of(&chunk) };
             match self.path {
-                Path::Factored => self.factored(recorder, probe, &args)?,
-                Path::Reinjected => self.reinjected(recorder, probe, &args)?,
+                SweepPath::Factored => self.factored(recorder, probe, &args)?,
+                SweepPath::Reinjected => self.reinjected(recorder, probe, &args)?,
             }
         }
         Ok(())

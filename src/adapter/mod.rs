@@ -26,7 +26,7 @@ mod parameters;
 pub mod peft;
 mod tape;
 
-pub use last_layer::{LastLayer, LastLayerDesc, Path, Sweep};
+pub use last_layer::{LastLayer, LastLayerDesc, Sweep, SweepPath};
 pub use numerics::Numerics;
 pub use parameters::Parameter;
 pub use tape::Tape;

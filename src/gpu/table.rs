@@ -87,6 +87,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "records/load",
     "records/valid",
     "sensitivity/cells",
+    "sensitivity/change",
     "sensitivity/map",
     "sensitivity/reference_row",
 ];

@@ -1,7 +1,7 @@
 //! One h and many gates: y under each of them delivered, or pooled down to logits; and the three paths of a sweep.
 
 use crate::support::*;
-use gtca::adapter::{LastLayer, LastLayerDesc, Path, Sweep};
+use gtca::adapter::{LastLayer, LastLayerDesc, Sweep, SweepPath};
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
 use gtca::lora::{Deliver, Family, Forward, Gate, Inject, Lora, LoraDesc};
 use gtca::readout::{Activation, Head, Mean, Readout, ReadoutDesc};
@@ -229,7 +229,7 @@ impl Problem {
 /// How a problem is run.
 #[derive(Clone, Copy, Debug)]
 enum How {
-    Sweep(Path),
+    Sweep(SweepPath),
     /// Every y_k delivered, pooled and read out by single ops, then the external path.
     External,
 }
@@ -352,7 +352,7 @@ fn factored_reinjected_and_external_paths_give_one_answer() {
     for shape in PROBLEMS {
         let p = Problem::new(shape, Activation::Identity);
         for layout in LAYOUTS {
-            for how in [How::Sweep(Path::Factored), How::Sweep(Path::Reinjected), How::External] {
+            for how in [How::Sweep(SweepPath::Factored), How::Sweep(SweepPath::Reinjected), How::External] {
                 check(&format!("{shape:?} {layout:?} {how:?}"), &p, &run(gpu, layout, &p, how));
             }
         }
@@ -389,8 +389,8 @@ fn every_path_gives_every_class_its_probability_to_a_hundred_thousandth() {
         let of_k = (p.samples * p.rank) as usize;
         p.gates.copy_within(0..of_k, of_k);
         let wanted = p.reference().split_off((p.samples * p.classes) as usize);
-        let linear = (act == Activation::Identity).then_some(How::Sweep(Path::Factored));
-        for how in linear.into_iter().chain([How::Sweep(Path::Reinjected), How::External]) {
+        let linear = (act == Activation::Identity).then_some(How::Sweep(SweepPath::Factored));
+        for how in linear.into_iter().chain([How::Sweep(SweepPath::Reinjected), How::External]) {
             let got = probabilities(gpu, &mut p, how);
             for (at, (got, wanted)) in got.iter().zip(&wanted).enumerate() {
                 assert!(
@@ -407,7 +407,7 @@ fn reinjected_and_external_paths_give_one_answer_and_the_same_bits_through_activ
     let Some(gpu) = gpu() else { return };
     for (shape, act) in PROBLEMS.into_iter().zip([Activation::Relu, Activation::Silu, Activation::Relu]) {
         let p = Problem::new(shape, act);
-        let fused = run(gpu, Layout::OneBuffer, &p, How::Sweep(Path::Reinjected));
+        let fused = run(gpu, Layout::OneBuffer, &p, How::Sweep(SweepPath::Reinjected));
         let external = run(gpu, Layout::Separate, &p, How::External);
         check(&format!("{shape:?} {act:?}"), &p, &fused);
         assert_same_bits(&format!("{shape:?} {act:?}"), &fused.1, &external.1);
@@ -418,7 +418,7 @@ fn reinjected_and_external_paths_give_one_answer_and_the_same_bits_through_activ
 #[test]
 fn a_sweep_in_two_chunks_of_perturbations_is_the_sweep_in_one() {
     let Some(gpu) = gpu() else { return };
-    for path in [Path::Factored, Path::Reinjected] {
+    for path in [SweepPath::Factored, SweepPath::Reinjected] {
         let p = Problem::new(PROBLEMS[1], Activation::Identity);
         let whole = run(gpu, Layout::Separate, &p, How::Sweep(path)).1;
         let of_k = (p.samples * p.rank) as usize;

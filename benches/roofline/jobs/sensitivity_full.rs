@@ -9,7 +9,7 @@
 use super::{STEPS, assert_near, numbers, read_rows, transposed};
 use crate::kernels::Kernels;
 use crate::{Case, Job};
-use gtca::adapter::{LastLayer, LastLayerDesc, Path, Sweep};
+use gtca::adapter::{LastLayer, LastLayerDesc, Sweep, SweepPath};
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, View};
 use gtca::linear::{self, Linear, LinearDesc};
 use gtca::lora::{self, Family, Forward, Gate, Lora, LoraDesc};
@@ -259,7 +259,7 @@ fn sweep(gpu: &Gpu, activation: Activation) -> Job {
     let problem = Problem::new(gpu, activation);
     let desc = LastLayerDesc { lora: lora_desc(), classes: CLASSES, activation, ..Default::default() };
     let layer = LastLayer::new(&desc).expect("a valid layer");
-    let is_factored = layer.path() == Path::Factored;
+    let is_factored = layer.path() == SweepPath::Factored;
     let (host, own) = (gpu.clone(), Rc::clone(&problem));
     let record = move |encoder: &mut wgpu::CommandEncoder| {
         let args = Sweep {
