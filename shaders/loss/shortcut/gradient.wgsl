@@ -12,19 +12,8 @@
 #import loss/shortcut/pairs
 
 struct Params {
-    anchors: Rows,
-    others: Rows,
-    classes: Rows,
-    regions: Rows,
+    pairs: Pairs,
     dz: Rows,
-    width: u32,
-    anchor_count: u32,
-    anchor_first: u32,
-    other_count: u32,
-    other_first: u32,
-    inverse_temperature: f32,
-    weight: f32,
-    state_start: u32,
     totals_start: u32,
     scale: f32,
     pad0: u32,
@@ -51,7 +40,7 @@ struct Finished {
 }
 
 fn finished(rows: vec4<u32>) -> Finished {
-    let at = params.state_start + rows * 4u;
+    let at = params.pairs.state_start + rows * 4u;
     return Finished(
         vec4<f32>(state[at.x], state[at.y], state[at.z], state[at.w]),
         vec4<f32>(state[at.x + 1u], state[at.y + 1u], state[at.z + 1u], state[at.w + 1u]),
@@ -73,19 +62,19 @@ fn load_dz(at: u32, column: u32) -> vec4<f32> {
 #if VEC4
     return dz[(at + column) >> 2u];
 #else
-    let index = vec4<u32>(at) + four_from(column, params.width);
+    let index = vec4<u32>(at) + four_from(column, params.pairs.width);
     return vec4<f32>(dz[index.x], dz[index.y], dz[index.z], dz[index.w]);
 #endif
 }
 
 fn store_dz(row: u32, at: u32, column: u32, four: vec4<f32>) {
-    if row >= params.anchor_count {
+    if row >= params.pairs.anchor_count {
         return;
     }
 #if VEC4
     dz[(at + column) >> 2u] = four;
 #else
-    for (var j = 0u; j < min(params.width - column, 4u); j++) {
+    for (var j = 0u; j < min(params.pairs.width - column, 4u); j++) {
         dz[at + column + j] = four[j];
     }
 #endif
@@ -96,13 +85,13 @@ fn starts_at(first: u32) -> bool {
 #if ACCUMULATE
     return false;
 #else
-    return params.other_first + first == 0u;
+    return params.pairs.other_first + first == 0u;
 #endif
 }
 
 // Four anchors × four columns over the others of a tile.
 fn add_tile(first_anchor: u32, column: u32, first: u32) {
-    let dz_at = row_starts(params.dz, four_from(first_anchor, params.anchor_count));
+    let dz_at = row_starts(params.dz, four_from(first_anchor, params.pairs.anchor_count));
     var of_x = vec4<f32>(0.0);
     var of_y = vec4<f32>(0.0);
     var of_z = vec4<f32>(0.0);
@@ -114,8 +103,8 @@ fn add_tile(first_anchor: u32, column: u32, first: u32) {
         of_w = load_dz(dz_at.w, column);
     }
     let quad = (first_anchor & (TILE_ANCHORS - 1u)) >> 2u;
-    for (var j = 0u; j < min(params.other_count - first, TILE_OTHERS); j++) {
-        let row = other_four(row_start(params.others, first + j), column);
+    for (var j = 0u; j < min(params.pairs.other_count - first, TILE_OTHERS); j++) {
+        let row = other_four(row_start(params.pairs.others, first + j), column);
         let pulls_of = pulls[j * 4u + quad];
         of_x = fma(vec4<f32>(pulls_of.x), row, of_x);
         of_y = fma(vec4<f32>(pulls_of.y), row, of_y);
@@ -135,23 +124,23 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let tile = flat_group(group, groups) * TILE_ANCHORS;
-    if tile >= params.anchor_count {
+    if tile >= params.pairs.anchor_count {
         return;
     }
     // Anchors past the end repeat the last one; they are not stored.
     let first_anchor = tile + (lane >> 4u) * 4u;
-    let rows = four_from(first_anchor, params.anchor_count);
-    let anchor_at = row_starts(params.anchors, rows);
+    let rows = four_from(first_anchor, params.pairs.anchor_count);
+    let anchor_at = row_starts(params.pairs.anchors, rows);
     let samples = four_anchors(first_anchor);
-    let own = finished(vec4<u32>(params.anchor_first) + rows);
+    let own = finished(vec4<u32>(params.pairs.anchor_first) + rows);
     let count = totals[params.totals_start + 1u];
-    let factor = select(0.0, params.scale * params.inverse_temperature / max(count, 1.0), count > 0.0);
-    for (var first = 0u; first < params.other_count; first += TILE_OTHERS) {
+    let factor = select(0.0, params.scale * params.pairs.inverse_temperature / max(count, 1.0), count > 0.0);
+    for (var first = 0u; first < params.pairs.other_count; first += TILE_OTHERS) {
         let of_lane = first + (lane & 15u) * 4u;
-        let others = four_from(of_lane, params.other_count);
-        let exponents = similarities(anchor_at, row_starts(params.others, others));
+        let others = four_from(of_lane, params.pairs.other_count);
+        let exponents = similarities(anchor_at, row_starts(params.pairs.others, others));
         let four = four_others(of_lane);
-        let theirs = finished(vec4<u32>(params.other_first) + others);
+        let theirs = finished(vec4<u32>(params.pairs.other_first) + others);
         let of_x = vec3<f32>(own.largest.x, own.log_sums.x, own.inverses.x);
         let of_y = vec3<f32>(own.largest.y, own.log_sums.y, own.inverses.y);
         let of_z = vec3<f32>(own.largest.z, own.log_sums.z, own.inverses.z);
@@ -168,7 +157,7 @@ fn main(
         pulls[place + 8u] = by_other[2];
         pulls[place + 12u] = by_other[3];
         workgroupBarrier();
-        for (var column = (lane & 15u) * 4u; column < params.width; column += 64u) {
+        for (var column = (lane & 15u) * 4u; column < params.pairs.width; column += 64u) {
             add_tile(first_anchor, column, first);
         }
         // The next tile's pulls may be written.

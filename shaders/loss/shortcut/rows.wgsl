@@ -11,19 +11,8 @@
 #import loss/shortcut/pairs
 
 struct Params {
-    anchors: Rows,
-    others: Rows,
-    classes: Rows,
-    regions: Rows,
+    pairs: Pairs,
     per_row: Rows,
-    width: u32,
-    anchor_count: u32,
-    anchor_first: u32,
-    other_count: u32,
-    other_first: u32,
-    inverse_temperature: f32,
-    weight: f32,
-    state_start: u32,
     terms_start: u32,
     is_last: u32,
     pad0: u32,
@@ -71,7 +60,7 @@ fn keep(place: u32, running: Running) {
 }
 
 fn state_before(at: u32) -> Running {
-    if params.other_first == 0u {
+    if params.pairs.other_first == 0u {
         return NOTHING;
     }
     return Running(vec2<f32>(state[at], state[at + 1u]), vec2<f32>(state[at + 2u], state[at + 3u]));
@@ -86,7 +75,7 @@ fn store_state(at: u32, four: vec4<f32>) {
 
 // One anchor: its sixteen lanes in order, behind the runs before.
 fn finish(row: u32, first_place: u32) {
-    let at = params.state_start + row * 4u;
+    let at = params.pairs.state_start + row * 4u;
     var running = state_before(at);
     for (var lane = 0u; lane < 16u; lane++) {
         let place = first_place + lane;
@@ -115,19 +104,19 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let tile = flat_group(group, groups) * TILE_ANCHORS;
-    if tile >= params.anchor_count {
+    if tile >= params.pairs.anchor_count {
         return;
     }
     // Anchors past the end repeat the last one; they are not stored.
     let first_anchor = tile + (lane >> 4u) * 4u;
-    let anchor_at = row_starts(params.anchors, four_from(first_anchor, params.anchor_count));
+    let anchor_at = row_starts(params.pairs.anchors, four_from(first_anchor, params.pairs.anchor_count));
     let samples = four_anchors(first_anchor);
     var of_x = NOTHING;
     var of_y = NOTHING;
     var of_z = NOTHING;
     var of_w = NOTHING;
-    for (var first = (lane & 15u) * 4u; first < params.other_count; first += TILE_OTHERS) {
-        let other_at = row_starts(params.others, four_from(first, params.other_count));
+    for (var first = (lane & 15u) * 4u; first < params.pairs.other_count; first += TILE_OTHERS) {
+        let other_at = row_starts(params.pairs.others, four_from(first, params.pairs.other_count));
         let exponents = similarities(anchor_at, other_at);
         let four = four_others(first);
         of_x = add_pairs(of_x, exponents[0], relation(samples.classes.x, samples.regions.x, four));
@@ -140,7 +129,7 @@ fn main(
     keep(128u + lane, of_z);
     keep(192u + lane, of_w);
     workgroupBarrier();
-    if lane < TILE_ANCHORS && tile + lane < params.anchor_count {
+    if lane < TILE_ANCHORS && tile + lane < params.pairs.anchor_count {
         finish(tile + lane, (lane & 3u) * 64u + (lane >> 2u) * 16u);
     }
 }

@@ -4,7 +4,7 @@ use super::super::gpu::ratio;
 use super::{AntiShortcut, OP};
 use crate::Error;
 use crate::gpu::reduce::{column_sum, sum_chunks};
-use crate::gpu::{Binding, Dispatch, Kernel, MAX_ITERATIONS, Mode, Recorder, Rows, View};
+use crate::gpu::{Binding, Bound, Dispatch, Kernel, MAX_ITERATIONS, Mode, Recorder, Rows, View};
 use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 
@@ -50,14 +50,14 @@ pub(crate) const KERNELS: &[&Kernel] = &[&ROWS, &GRADIENT];
 const TILE_ANCHORS: u32 = 16;
 const TILE_OTHERS: u32 = 64;
 
+/// What both kernels know of a run of anchors and a run of others.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct RowsParams {
+struct Pairs {
     anchors: Rows,
     others: Rows,
     classes: Rows,
     regions: Rows,
-    per_row: Rows,
     width: u32,
     anchor_count: u32,
     anchor_first: u32,
@@ -66,6 +66,13 @@ struct RowsParams {
     inverse_temperature: f32,
     weight: f32,
     state_start: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct RowsParams {
+    pairs: Pairs,
+    per_row: Rows,
     terms_start: u32,
     is_last: u32,
     pad: [u32; 2],
@@ -74,19 +81,8 @@ struct RowsParams {
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct GradientParams {
-    anchors: Rows,
-    others: Rows,
-    classes: Rows,
-    regions: Rows,
+    pairs: Pairs,
     dz: Rows,
-    width: u32,
-    anchor_count: u32,
-    anchor_first: u32,
-    other_count: u32,
-    other_first: u32,
-    inverse_temperature: f32,
-    weight: f32,
-    state_start: u32,
     totals_start: u32,
     scale: f32,
     pad: [u32; 2],
@@ -153,6 +149,28 @@ impl Walk<'_> {
         Ok(anchors.into_iter().flat_map(move |anchors| others().map(move |others| (anchors.clone(), others))))
     }
 
+    /// Of a run of anchors and one of others: their rows, ids and the anchors' sums.
+    fn pairs(
+        &self,
+        [anchors, others]: [&Range<u32>; 2],
+        [own, theirs, classes, regions, state]: [&Bound<'_>; 5],
+    ) -> Pairs {
+        Pairs {
+            anchors: own.rows,
+            others: theirs.rows,
+            classes: classes.rows,
+            regions: regions.rows,
+            width: self.args.z.width(),
+            anchor_count: anchors.end - anchors.start,
+            anchor_first: anchors.start,
+            other_count: others.end - others.start,
+            other_first: others.start,
+            inverse_temperature: 1.0 / self.args.temperature,
+            weight: self.args.weight,
+            state_start: state.rows.start,
+        }
+    }
+
     fn rows(&self, recorder: &mut Recorder<'_>) -> Result<(), Error> {
         let alignment = recorder.gpu().alignment();
         let AntiShortcut { z, classes, regions, .. } = self.args;
@@ -171,32 +189,22 @@ impl Walk<'_> {
                 Some(view) => view.bind_rows(&anchors, alignment),
                 None => no_per_row.vector(1).bind(alignment),
             };
+            let pairs = self.pairs([&anchors, &others], [&own, &theirs, &classes, &regions, &state]);
             let params = RowsParams {
-                anchors: own.rows,
-                others: theirs.rows,
-                classes: classes.rows,
-                regions: regions.rows,
+                pairs,
                 per_row: per_row.rows,
-                width: z.width(),
-                anchor_count: anchors.end - anchors.start,
-                anchor_first: anchors.start,
-                other_count: others.end - others.start,
-                other_first: others.start,
-                inverse_temperature: 1.0 / self.args.temperature,
-                weight: self.args.weight,
-                state_start: state.rows.start,
                 terms_start: terms.rows.start,
                 is_last: (u64::from(others.end) == z.rows()).into(),
                 pad: [0; 2],
             };
-            let tiles = u64::from(params.other_count.div_ceil(TILE_OTHERS));
+            let tiles = u64::from(pairs.other_count.div_ceil(TILE_OTHERS));
             recorder.dispatch(&Dispatch {
                 kernel: &ROWS,
                 flags: &flags,
                 params: bytemuck::bytes_of(&params),
                 knobs: &[],
                 storage: &[own, theirs, classes, regions, state, terms, per_row],
-                groups: params.anchor_count.div_ceil(TILE_ANCHORS).into(),
+                groups: pairs.anchor_count.div_ceil(TILE_ANCHORS).into(),
                 iterations: tiles * u64::from(z.width().div_ceil(4) + 1) + 16,
             })?;
         }
@@ -213,32 +221,22 @@ impl Walk<'_> {
         for (anchors, others) in self.runs(recorder, &[*z, *dz])? {
             let [own, out] = [z, dz].map(|view| view.bind_rows(&anchors, alignment));
             let theirs = z.bind_rows(&others, alignment);
+            let pairs = self.pairs([&anchors, &others], [&own, &theirs, &classes, &regions, &state]);
             let params = GradientParams {
-                anchors: own.rows,
-                others: theirs.rows,
-                classes: classes.rows,
-                regions: regions.rows,
+                pairs,
                 dz: out.rows,
-                width: z.width(),
-                anchor_count: anchors.end - anchors.start,
-                anchor_first: anchors.start,
-                other_count: others.end - others.start,
-                other_first: others.start,
-                inverse_temperature: 1.0 / self.args.temperature,
-                weight: self.args.weight,
-                state_start: state.rows.start,
                 totals_start: totals.rows.start,
                 scale: self.args.scale,
                 pad: [0; 2],
             };
-            let tiles = u64::from(params.other_count.div_ceil(TILE_OTHERS));
+            let tiles = u64::from(pairs.other_count.div_ceil(TILE_OTHERS));
             recorder.dispatch(&Dispatch {
                 kernel: &GRADIENT,
                 flags: &flags,
                 params: bytemuck::bytes_of(&params),
                 knobs: &[],
                 storage: &[own, theirs, classes, regions, state, totals, out],
-                groups: params.anchor_count.div_ceil(TILE_ANCHORS).into(),
+                groups: pairs.anchor_count.div_ceil(TILE_ANCHORS).into(),
                 iterations: tiles * tile_iterations(z.width()),
             })?;
         }
