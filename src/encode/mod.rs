@@ -44,6 +44,7 @@
 //! table, scale or frequencies.
 
 mod backward;
+mod block;
 mod catalogue;
 pub mod codec;
 mod gpu;
@@ -59,11 +60,12 @@ pub mod twin;
 mod waves;
 
 pub use backward::{Backward, TokensBackward};
+pub use block::Block;
 pub use catalogue::{SchemeInfo, schemes};
 pub(crate) use gpu::KERNELS;
 pub use harmonics::Convention;
 pub use input::InputGradient;
-pub use plan::{Block, IdTables, Layout, Plan};
+pub use plan::{IdTables, Layout, Plan};
 pub use scheme::Scale;
 pub use schemes::clay::Clay;
 pub use schemes::fourier::Fourier;
