@@ -12,7 +12,7 @@ use gtca::gpu::{Gpu, OpenOptions};
 use gtca_lab::cli::{self, Arguments};
 use gtca_lab::data::Protocol;
 use gtca_lab::report::{self, Results};
-use gtca_lab::run::{Run, kernel_grid};
+use gtca_lab::run::Run;
 use gtca_lab::sweep::{Chunk, Grouping, Partial, Perturbations, Row, Subject, Sweep};
 use gtca_lab::synthetic::{SyntheticOptions, World};
 use gtca_lab::train::{ConcatScale, Config, Features, Part, record};
@@ -40,7 +40,7 @@ fn small(gpu: &Gpu, out: &Path) -> Results {
         task: data.task(None).unwrap(),
         data: &data,
         world: Some(&world),
-        grid: Some(kernel_grid(world.grid(), &[]).unwrap()),
+        grid: Some(world.grid().lookup().unwrap()),
         seed: 0,
         seeds: 1,
         group_by: vec![("class".to_owned(), Vec::new())],
@@ -112,7 +112,7 @@ fn a_sample_without_a_wrong_place_is_left_out_of_that_perturbation() {
     let near = data.conflicts.get_mut("d100").unwrap().iter_mut().enumerate();
     near.filter(|(row, _)| !has_donor(*row)).for_each(|(_, donor)| *donor = None);
     data.conflicts.get_mut("far_diff").unwrap().fill(None);
-    let perturbations = Perturbations::of(&data, data.task(None).unwrap(), None);
+    let perturbations = Perturbations::of(&data, data.task(None).unwrap(), None).unwrap();
     let said = perturbations.skipped.join("; ");
     assert!(said.contains("100 km: 4 of 12 samples have no such place"), "{said}");
 

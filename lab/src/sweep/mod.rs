@@ -6,7 +6,7 @@
 //! shortcut [`Diagnosis`], the map, the worst cases) by its twin.
 //!
 //! Memory: one chunk, that is `(perturbations + 1) · 16 MiB` of logits at most; the sums, which do not grow with the
-//! data; 4,096 samples for the map. A dispatch compares at most 4,194,304 logits, far below any watchdog.
+//! data; 4,096 samples for the map; some 300 bytes a row of the whole table where donors are chosen from it. A dispatch compares at most 4,194,304 logits, far below any watchdog.
 
 mod bags;
 mod diagnosis;
@@ -22,6 +22,7 @@ mod scores;
 mod sketch;
 mod source;
 mod verdict;
+mod wrong;
 
 pub use bags::{Bags, Estimate};
 pub use diagnosis::{Change, Diagnosis, Effect, FourWay};
@@ -35,5 +36,7 @@ pub use rows::Rows;
 pub use scores::score;
 pub use sketch::{Case, Point, Sketch, Worst};
 pub use source::{BASE, Logits, Source};
+pub use wrong::Wrong;
 
 pub(crate) use groups::{Vocabulary, block, latitude_band};
+pub(crate) use wrong::FORMS;
