@@ -23,12 +23,13 @@ Input:
   its metadata are the table's lat, lon, date, hour, gsd_m and koppen_code.
 
   Names of arrays with a meaning: `missing` (all metadata dropped: the prediction from the image alone); `10 km` and the
-  like, and `+3 months` and the like (drawn against distance and month); `neighbour` (else `10 km`), `far, same climate`
-  and `far, other climate` (the four-way test of the diagnosis).";
+  like, and `+3 months` and the like (drawn against distance and month); `neighbour` (`10 km` where few samples have one),
+  `far, same climate` and `far, other climate` (the four-way test of the diagnosis).";
 
 const CHOICE: &str = "\
-  --wrong takes one of these names, and may be given several times. Without it: 10, 100 and 1000 km, three and six months
-  either way, missing, and with --climate-grid the four-way test of the diagnosis: neighbour and both far places. A moved
+Wrong metadata of an adapter:
+  --wrong takes one of the names below, and may be given several times. Without it: 10, 100 and 1000 km, three and six
+  months either way, missing, and with --climate-grid the rest of the four-way test: neighbour and both far places. A moved
   place takes the climate zone that the grid has there. Other rows are those of the whole table, whose metadata are then
   kept in memory (some 300 bytes a row). A row that has no such wrong metadata (no date to shift, no neighbour) is left out
   of what is measured under that name; its changes in --per-sample are NaN. Draws depend on the row and the name alone: not
