@@ -32,8 +32,8 @@ Wrong metadata of an adapter:
   months either way, missing, and with --climate-grid the rest of the four-way test: neighbour and both far places. A moved
   place takes the climate zone that the grid has there. Other rows are those of the whole table, whose metadata are then
   kept in memory (some 300 bytes a row). A row that has no such wrong metadata (no date to shift, no neighbour) is left out
-  of what is measured under that name; its changes in --per-sample are NaN. Draws depend on the row and the name alone: not
-  on the model, --part, or what else is asked for.";
+  of what is measured under that name; its changes in --per-sample are NaN. Draws depend on the table, the row and the
+  name alone: not on the model, --part, or what else is asked for.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,7 +48,7 @@ Examples:
 A sweep that was interrupted goes on where it stopped when it is started again.";
 
 fn help() -> String {
-    [INPUT, FORMS, CHOICE, EXAMPLES].join("\n\n")
+    [INPUT, CHOICE, FORMS, EXAMPLES].join("\n\n")
 }
 
 /// Measures what wrong metadata do to a model's predictions, from logits in files of any size.

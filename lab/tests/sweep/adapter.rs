@@ -152,7 +152,15 @@ fn later(record: &Record) -> Record {
 #[test]
 fn logits_from_embeddings_are_those_of_the_whole_forward() {
     let Some(case) = Case::new("factored") else { return };
-    let names = ["missing", "+3 months", "1000 km", "gsd x2", "neighbour", "drop koppen_code & +3 months"];
+    let names = [
+        "missing",
+        "+3 months",
+        "1000 km",
+        "100 km north",
+        "gsd x2",
+        "neighbour",
+        "drop koppen_code & +3 months",
+    ];
     let wrong = names.map(|name| Wrong::parse(name).unwrap());
     let chunk = case.chunk(wrong.into());
     let of = |name: &str| &chunk.variants[names.iter().position(|other| *other == name).unwrap()];
@@ -195,6 +203,15 @@ fn logits_from_embeddings_are_those_of_the_whole_forward() {
         wrong
     });
     assert_ne!(of("1000 km"), &chunk.base);
+    // A moved place takes the zone that the grid has there.
+    let north = |record: &Record| {
+        let mut wrong = record.lat_deg(record.lat_deg.unwrap() + (100.0 / 6371.0088_f64).to_degrees());
+        wrong.climate_zone = zone(&wrong);
+        wrong
+    };
+    let moved: Vec<Record> = records.iter().map(north).collect();
+    assert!(moved.iter().zip(&records).any(|(moved, recorded)| moved.climate_zone != recorded.climate_zone));
+    near("100 km north", of("100 km north"), &case.whole_forward(&moved, 1.0));
 }
 
 #[test]

@@ -12,19 +12,19 @@ pub(crate) const FORMS: &str = "\
 Names of wrong metadata:
   10 km                    the place moves so far in a random direction
   10 to 100 km             so far as is drawn between the two
-  10 km east               north, east, south or west; also of a drawn distance
+  10 km east               so far north, east, south or west; likewise `10 to 100 km east`
   +3 months                the date moves by days, months or years, the time by hours; -6 hours back
   gsd x2                   the ground sample distance times 2
-  drop place               missing: place (lat and lon), date, sensor, ids, or a column: lat, lon, year, month, day,
-                           hour, gsd_m, koppen_code
-  missing                  all metadata is
-  month = 7                the same for all, in one of these columns
+  drop place               place (lat and lon), date, sensor, ids or a column is missing: lat, lon, year, month, day, hour,
+                           gsd_m, koppen_code
+  missing                  all metadata is missing: the prediction from the image alone
+  month = 7                the same for all rows, in one of these columns
   neighbour                the place of the nearest other row within 50 km
   far, same climate        a place on land, more than 2000 km away, drawn; needs --climate-grid
   far, other climate       likewise, of another zone; needs --climate-grid
   same season elsewhere    the place of a row within 15 days of the year, more than 100 km away, drawn
   random place             the place of any other row, drawn
-  100 km & +6 months       both";
+  100 km & +6 months       one after the other, up to eight";
 
 /// One of the changes that `&` joins, with its name in results.
 struct Term {
