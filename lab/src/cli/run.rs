@@ -44,7 +44,8 @@ pub(super) struct Options {
     /// First model seed, and the seed of drawn splits and of the synthetic world.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
-    /// Climate zones by place: a global 2-D u8 .npy, first row north, first column at 180 degrees west.
+    /// Climate zones by place, for moved places and, where conflict.csv has none, far places: a global 2-D u8 .npy, first
+    /// row north, first column at 180 degrees west.
     #[arg(long, value_name = "FILE")]
     pub climate_grid: Option<PathBuf>,
     /// Climate codes that mean "no data", beside 0.
