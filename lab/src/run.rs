@@ -12,7 +12,7 @@ use crate::train::{
 use crate::{Error, data};
 use gtca::encode::{IdTables, Plan};
 use gtca::gpu::Gpu;
-use gtca::perturb::{Lookup, LookupGrid};
+use gtca::perturb::Lookup;
 use gtca::records::{Record, Records};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::Path;
@@ -46,22 +46,13 @@ pub struct Run<'a> {
     pub config: Config,
 }
 
-/// A climate grid in the kernels' form.
-///
-/// # Errors
-/// A grid larger than the kernels take.
-pub fn kernel_grid(grid: &data::ClimateGrid, no_data: &[u8]) -> Result<Lookup, Error> {
-    let zones = LookupGrid::new(grid.rows as u32, grid.columns as u32, &grid.codes, no_data)?;
-    Ok(Lookup::new().climate_zone(zones))
-}
-
 impl Run<'_> {
     /// Runs what is not yet stored under `out` and returns all results.
     ///
     /// # Errors
     /// The GPU's; a folder that cannot be written.
     pub fn run(&self, gpu: &Gpu, out: &Path) -> Result<Results, Error> {
-        let perturbations = Perturbations::of(self.data, self.task, self.grid.clone());
+        let perturbations = Perturbations::of(self.data, self.task, self.grid.clone())?;
         let mut protocols = splits(self.data, self.task, self.seed);
         protocols.iter_mut().for_each(|protocol| protocol.splits.truncate(self.most_splits));
         let mut results = self.start(gpu, &protocols, &perturbations);

@@ -9,10 +9,11 @@ use std::time::SystemTime;
 use clap::Parser;
 use common::{Folder, tiny};
 use gtca::gpu::{Gpu, OpenOptions};
+use gtca::records::Record;
 use gtca_lab::cli::{self, Arguments};
-use gtca_lab::data::Protocol;
+use gtca_lab::data::{Dataset, Place, Protocol};
 use gtca_lab::report::{self, Results};
-use gtca_lab::run::{Run, kernel_grid};
+use gtca_lab::run::Run;
 use gtca_lab::sweep::{Chunk, Grouping, Partial, Perturbations, Row, Subject, Sweep};
 use gtca_lab::synthetic::{SyntheticOptions, World};
 use gtca_lab::train::{ConcatScale, Config, Features, Part, record};
@@ -40,7 +41,7 @@ fn small(gpu: &Gpu, out: &Path) -> Results {
         task: data.task(None).unwrap(),
         data: &data,
         world: Some(&world),
-        grid: Some(kernel_grid(world.grid(), &[]).unwrap()),
+        grid: Some(world.grid().lookup().unwrap()),
         seed: 0,
         seeds: 1,
         group_by: vec![("class".to_owned(), Vec::new())],
@@ -101,6 +102,58 @@ fn a_run_repeats_bit_for_bit_and_a_restart_trains_only_what_is_missing() {
     }
 }
 
+/// Rows of a data set, for their metadata alone.
+fn part(gpu: &Gpu, data: &Dataset, rows: &[usize]) -> Part {
+    let records: Vec<_> = rows.iter().map(|&row| record(&data.samples[row], row)).collect();
+    let concat = ConcatScale::fit(&records, rows);
+    let [x, y] = [0, 1].map(|_| vec![0.0; rows.len()]);
+    let features = Features { width: 1, x, y, labels: vec![0; rows.len()], records, concat };
+    Part::new(gpu, &features, rows).unwrap()
+}
+
+#[test]
+fn a_data_set_without_wrong_places_gets_other_ones_of_its_own_and_of_the_climate_grid() {
+    let Some(gpu) = gpu() else { return };
+    let mut options = SyntheticOptions::default();
+    (options.samples, options.sites) = (60, 20);
+    let world = World::new(options);
+    let mut data = world.dataset();
+    data.conflicts.clear();
+    // A sample without a date has no months that can be shifted.
+    (data.samples[7].when.month, data.samples[7].when.day) = (None, None);
+    // Two samples are neighbours; sites lie far from one another.
+    data.samples[1].place = data.samples[0].place;
+    data.samples[1].place.lat_deg += 0.1;
+    data.samples[1].climate_zone = world.grid().zone(data.samples[1].place);
+    let perturbations = |grid| Perturbations::of(&data, data.task(None).unwrap(), grid).unwrap();
+    let without = perturbations(None);
+    assert_eq!((without.names().len(), without.skipped.len()), (8, 2), "{:?}", without.skipped);
+    assert!(without.skipped[0].contains("far, same climate: synthetic has neither"), "{:?}", without.skipped);
+
+    let rows: Vec<usize> = (0..60).collect();
+    let part = part(&gpu, &data, &rows);
+    let all = perturbations(Some(world.grid().lookup().unwrap())).apply(&gpu, &part, &rows).unwrap();
+    let of = |name: &str| all.iter().find(|wrong| wrong.name == name).unwrap();
+    let place =
+        |record: &Record| Place { lat_deg: record.lat_deg.unwrap(), lon_deg: record.lon_deg.unwrap() };
+    for (name, same) in [("far, same climate", true), ("far, other climate", false)] {
+        for &row in &rows {
+            let (recorded, moved) = (part.host_records.get(row), of(name).host.get(row));
+            assert_eq!(moved.climate_zone, world.grid().zone(place(&moved)), "{name}");
+            assert_eq!(moved.climate_zone == recorded.climate_zone, same, "{name}");
+            assert!(of(name).is_there[row] && moved.month == recorded.month, "{name}");
+        }
+    }
+    let near = of("neighbour");
+    for (row, other) in [(0, 1), (1, 0)] {
+        let (recorded, moved) = (part.host_records.get(other), near.host.get(row));
+        assert!(near.is_there[row] && place(&moved) == place(&recorded));
+        assert_eq!(moved.climate_zone, recorded.climate_zone);
+    }
+    assert!(near.is_there.iter().filter(|is_there| !**is_there).count() > 30);
+    assert!(!of("+3 months").is_there[7] && of("+3 months").is_there[8]);
+}
+
 #[test]
 fn a_sample_without_a_wrong_place_is_left_out_of_that_perturbation() {
     let Some(gpu) = gpu() else { return };
@@ -112,15 +165,12 @@ fn a_sample_without_a_wrong_place_is_left_out_of_that_perturbation() {
     let near = data.conflicts.get_mut("d100").unwrap().iter_mut().enumerate();
     near.filter(|(row, _)| !has_donor(*row)).for_each(|(_, donor)| *donor = None);
     data.conflicts.get_mut("far_diff").unwrap().fill(None);
-    let perturbations = Perturbations::of(&data, data.task(None).unwrap(), None);
+    let perturbations = Perturbations::of(&data, data.task(None).unwrap(), None).unwrap();
     let said = perturbations.skipped.join("; ");
     assert!(said.contains("100 km: 4 of 12 samples have no such place"), "{said}");
 
     let rows: Vec<usize> = (0..12).collect();
-    let records: Vec<_> = rows.iter().map(|&row| record(&data.samples[row], row)).collect();
-    let concat = ConcatScale::fit(&records, &rows);
-    let (x, y, labels) = (vec![0.0; 12], vec![0.0; 12], vec![0; 12]);
-    let part = Part::new(&gpu, &Features { width: 1, x, y, labels, records, concat }, &rows).unwrap();
+    let part = part(&gpu, &data, &rows);
     let wrong = perturbations.apply(&gpu, &part, &rows).unwrap();
     let near = wrong.iter().find(|wrong| wrong.name == "100 km").unwrap();
     for &row in &rows {
@@ -144,7 +194,7 @@ fn a_sample_without_a_wrong_place_is_left_out_of_that_perturbation() {
         date: String::new(),
         label: Some(0),
         groups: vec![0],
-        record: gtca::records::Record::new(),
+        record: Record::new(),
         unit: number as u64,
     };
     let chunk = Chunk {

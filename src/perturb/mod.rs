@@ -30,7 +30,7 @@ mod plan;
 mod shift;
 pub mod twin;
 
-pub use donors::{DonorDesc, DonorKind, NO_DONOR, choose_donors, donor_groups, donor_indices};
+pub use donors::{DonorDesc, DonorKind, DonorPool, NO_DONOR, choose_donors, donor_groups, donor_indices};
 pub use grid::{Lookup, LookupGrid};
 pub use perturbation::{Bearing, Distance, Perturbation, TrainingMix};
 pub use shift::{shift_time_days, shift_time_hours, shift_time_months, shift_time_years};

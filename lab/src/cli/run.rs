@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gtca::gpu::{Gpu, OpenOptions};
 
 use crate::data::{self, ClimateGrid, LoadOptions};
-use crate::run::{Run, kernel_grid};
+use crate::run::Run;
 use crate::shards::text;
 use crate::sweep::latitude_band;
 use crate::synthetic::{SyntheticOptions, World};
@@ -44,7 +44,8 @@ pub(super) struct Options {
     /// First model seed, and the seed of drawn splits and of the synthetic world.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
-    /// Climate zones by place: a global 2-D u8 .npy, first row north, first column at 180 degrees west.
+    /// Climate zones by place, for moved places and, where conflict.csv has none, far places: a global 2-D u8 .npy, first
+    /// row north, first column at 180 degrees west.
     #[arg(long, value_name = "FILE")]
     pub climate_grid: Option<PathBuf>,
     /// Climate codes that mean "no data", beside 0.
@@ -85,11 +86,7 @@ pub(super) fn run(arguments: &Options) -> Result<(), Error> {
         (None, Some(world)) => world.dataset(),
         (None, None) => unreachable!("without a folder there is a world"),
     };
-    let grid = match (&grid, &world) {
-        (Some(grid), _) => Some(kernel_grid(grid, &arguments.no_data)?),
-        (None, Some(world)) => Some(kernel_grid(world.grid(), &[])?),
-        (None, None) => None,
-    };
+    let grid = grid.as_ref().or(world.as_ref().map(World::grid)).map(ClimateGrid::lookup).transpose()?;
     let mut group_by = options_or_default(&arguments.group_by);
     let group_by = group_by
         .drain(..)

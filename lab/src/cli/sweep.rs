@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use gtca::gpu::{Gpu, OpenOptions};
 
 use crate::Error;
-use crate::data::fnv64;
+use crate::data::{ClimateGrid, fnv64};
 use crate::report;
 use crate::shards::Shards;
-use crate::sweep::{BASE, Columns, Factored, Files, Job, Logits, Metadata, Source, Subject};
+use crate::sweep::{BASE, Columns, FORMS, Factored, Files, Job, Logits, Metadata, Source, Subject, Wrong};
 
-const EXAMPLES: &str = "\
+const INPUT: &str = "\
 Input:
   The table (CSV or Parquet) has the columns id, and where known lat, lon, date (or year, month), a label, and any others
   to group by. Each shard (Parquet or safetensors) has the array `base`, the logits under the recorded metadata, and one
@@ -22,22 +22,38 @@ Input:
   adapted layer, and `base`, the logits without the adapter. The adapter must sit in the last layer, before a linear head;
   its metadata are the table's lat, lon, date, hour, gsd_m and koppen_code.
 
-  Names with a meaning: `missing` (all metadata dropped: the prediction from the image alone); `10 km` and the like, and
-  `+3 months` and the like (drawn against distance and month); `neighbour` (else `10 km`), `far, same climate` and
-  `far, other climate` (the four-way test of the diagnosis).
+  Names of arrays with a meaning: `missing` (all metadata dropped: the prediction from the image alone); `10 km` and the
+  like, and `+3 months` and the like (drawn against distance and month); `neighbour` (`10 km` where few samples have one),
+  `far, same climate` and `far, other climate` (the four-way test of the diagnosis).";
 
+const CHOICE: &str = "\
+Wrong metadata of an adapter:
+  --wrong takes one of the names below, and may be given several times. Without it: 10, 100 and 1000 km, three and six
+  months either way, missing, and with --climate-grid the rest of the four-way test: neighbour and both far places. A moved
+  place takes the climate zone that the grid has there. Other rows are those of the whole table, whose metadata are then
+  kept in memory (some 300 bytes a row). A row that has no such wrong metadata (no date to shift, no neighbour) is left out
+  of what is measured under that name; its changes in --per-sample are NaN. Draws depend on the table, the row and the
+  name alone: not on the model, --part, or what else is asked for.";
+
+const EXAMPLES: &str = "\
 Examples:
   gtca-lab sweep --metadata samples.csv --label crop --shards logits-*.parquet --out all.safetensors
   gtca-lab sweep ... --group-by class --group-by latitude-band --group-by urban --resample region
   gtca-lab sweep ... --part 3/8 --out part-3.safetensors      one of eight jobs; `merge` adds them, to the bit
   gtca-lab sweep --metadata samples.csv --shards x-*.parquet --adapter adapter.safetensors --head head.safetensors
+  gtca-lab sweep ... --adapter ... --head ... --climate-grid koppen.npy
+  gtca-lab sweep ... --wrong \"10 km\" --wrong \"+3 months\" --wrong \"drop place\" --wrong \"gsd x2\" --wrong missing
   gtca-lab sweep ... --per-sample changes/                    every sample's change, as Parquet
 
 A sweep that was interrupted goes on where it stopped when it is started again.";
 
+fn help() -> String {
+    [INPUT, CHOICE, FORMS, EXAMPLES].join("\n\n")
+}
+
 /// Measures what wrong metadata do to a model's predictions, from logits in files of any size.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help())]
 pub(super) struct Options {
     /// Table of the samples: .csv or .parquet.
     #[arg(long, value_name = "FILE")]
@@ -72,6 +88,16 @@ pub(super) struct Options {
     /// Size of the adapter's table of climate zones.
     #[arg(long, value_name = "N", default_value_t = 0)]
     climate_zones: u32,
+    /// What the adapter's metadata are changed to, by a name from the list below; may be given several times.
+    #[arg(long, value_name = "NAME", requires = "adapter", allow_hyphen_values = true)]
+    wrong: Vec<String>,
+    /// Climate zones by place, for moved places, far places, and tables without koppen_code: a global 2-D u8 .npy, first row
+    /// north, first column at 180 degrees west.
+    #[arg(long, value_name = "FILE", requires = "adapter")]
+    climate_grid: Option<PathBuf>,
+    /// Climate codes that mean "no data", beside 0.
+    #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "32")]
+    no_data: Vec<u8>,
     /// Name of the model in the report.
     #[arg(long, value_name = "NAME", default_value = "model")]
     model: String,
@@ -101,8 +127,11 @@ fn part(text: &str) -> Result<[u64; 2], String> {
 pub(super) fn run(options: &Options) -> Result<(), Error> {
     let shards = Shards::open(&options.shards)?;
     let files = files(options)?;
+    let grid =
+        options.climate_grid.as_ref().map(|path| ClimateGrid::load(path, &options.no_data)).transpose()?;
+    let wrong = Wrong::list(&options.wrong, grid.is_some())?;
     let (width, perturbations) = match (&files, shards.array(BASE)) {
-        (Some(_), Some((_, width))) => (width, Factored::names()),
+        (Some(_), Some((_, width))) => (width, wrong.iter().map(|wrong| wrong.name().to_owned()).collect()),
         _ => Logits::check(&shards)?,
     };
     let columns = Columns {
@@ -111,7 +140,7 @@ pub(super) fn run(options: &Options) -> Result<(), Error> {
         group_by: options.group_by.clone(),
         resample: options.resample.clone(),
     };
-    let metadata = Metadata::open(&options.metadata, &columns, width)?;
+    let metadata = Metadata::open(&options.metadata, &columns, width)?.with_climate(grid, &options.no_data);
     let stem =
         || options.metadata.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
     let subject = Subject {
@@ -132,7 +161,7 @@ pub(super) fn run(options: &Options) -> Result<(), Error> {
     };
     let gpu = Gpu::open_blocking(&OpenOptions::default())?;
     let mut source: Box<dyn Source> = match &files {
-        Some(files) => Box::new(Factored::new(&gpu, metadata, shards, files)?),
+        Some(files) => Box::new(Factored::new(&gpu, metadata, shards, files, wrong)?),
         None => Box::new(Logits::new(metadata, shards)?),
     };
     println!("{}: {} wrong metadata on {gpu}", subject.dataset, subject.perturbations.len());
@@ -150,11 +179,12 @@ fn files(options: &Options) -> Result<Option<Files>, Error> {
     Ok(Some(Files { adapter: read(adapter)?, head: read(head)?, alpha, climate_zones }))
 }
 
-/// Names the inputs: table, adapter and head by their content, the shards by name, size and rows.
+/// Names the inputs: table, adapter, head and grid by their content, the shards by name, size and rows.
 fn fingerprint(metadata: &Metadata, shards: &Shards, files: Option<&Files>) -> Result<u64, Error> {
     let mut parts = vec![metadata.fingerprint.to_le_bytes().to_vec()];
     if let Some(files) = files {
         parts.extend([files.adapter.clone(), files.head.clone(), files.alpha.to_le_bytes().to_vec()]);
+        parts.extend(metadata.climate_bytes());
     }
     for (path, rows) in shards.shards() {
         let size = std::fs::metadata(path).map_err(Error::io(path))?.len();

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use gtca::perturb::{Lookup, LookupGrid};
+
 use super::{Place, arrays};
 use crate::Error;
 
@@ -45,6 +47,15 @@ impl ClimateGrid {
     /// The zone of a place, `None` for no data.
     pub fn zone(&self, place: Place) -> Option<u32> {
         Some(u32::from(self.codes[self.cell(place)])).filter(|&code| code != 0)
+    }
+
+    /// In the kernels' form.
+    ///
+    /// # Errors
+    /// A grid larger than the kernels take.
+    pub fn lookup(&self) -> Result<Lookup, Error> {
+        let zones = LookupGrid::new(self.rows as u32, self.columns as u32, &self.codes, &[])?;
+        Ok(Lookup::new().climate_zone(zones))
     }
 }
 

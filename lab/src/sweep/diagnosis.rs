@@ -38,6 +38,7 @@
 //! that the evidence regularizer of the training uses.
 
 use super::bags::{Bags, Bootstrap, Cell, Estimate, Sums};
+use super::four_way::FourWay;
 use super::verdict;
 use gtca::common::sum64::measure_units;
 use gtca::sensitivity::twin::compare;
@@ -135,31 +136,6 @@ pub(super) fn add(cells: &mut [i64], pair: &Pair<'_>) -> Option<Change> {
     })
 }
 
-/// Wrong metadata in the four-way test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FourWay {
-    /// Which perturbation is a neighbouring place.
-    pub neighbour: Option<usize>,
-    /// A far place in the same climate.
-    pub far_same: Option<usize>,
-    /// A far place in another climate.
-    pub far_other: Option<usize>,
-}
-
-impl FourWay {
-    /// Finds the three by the names that the lab gives them, or that `conflict.csv` has.
-    pub fn find(perturbations: &[String]) -> Self {
-        let find = |names: &[&str]| {
-            names.iter().find_map(|name| perturbations.iter().position(|perturbation| perturbation == name))
-        };
-        Self {
-            neighbour: find(&["neighbour", "10 km", "d10"]),
-            far_same: find(&["far, same climate", "far_same"]),
-            far_other: find(&["far, other climate", "far_diff", "far_other"]),
-        }
-    }
-}
-
 /// What is known of one perturbation, with intervals.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effect {
@@ -235,7 +211,8 @@ impl Diagnosis {
     pub fn of(bags: &Bags, perturbations: &[String], replicates: usize, seed: u64) -> Self {
         let bootstrap = bags.bootstrap(replicates, seed);
         let effects: Vec<Effect> = (0..perturbations.len()).map(|k| Effect::of(&bootstrap, k)).collect();
-        let four_way = FourWay::find(perturbations);
+        let counts: Vec<u64> = effects.iter().map(|effect| effect.count).collect();
+        let four_way = FourWay::find(perturbations, &counts);
         let climate = four_way.far_same.zip(four_way.far_other).and_then(|(same, other)| {
             bootstrap.estimate(|sums| {
                 let gain = |k| difference(sums, k, Cell::NllBefore, Cell::NllAfter);

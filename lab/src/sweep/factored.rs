@@ -10,23 +10,22 @@ use gtca::encode::{IdTables, Plan};
 use gtca::gate::Mu;
 use gtca::gpu::{Dtype, Gpu, Knob, View};
 use gtca::lora::{Deliver, Lora, LoraDesc};
-use gtca::perturb::{self, Bearing, Distance, Perturb, PerturbDesc, Perturbation};
 use gtca::readout::{Head, Readout, ReadoutDesc};
-use gtca::records::{Fields, RECORD_WORDS, Record, Records};
+use gtca::records::{RECORD_WORDS, Record, Records};
 use gtca::wgpu;
 use safetensors::tensor::SafeTensors;
 
 use super::engine::Chunk;
 use super::metadata::Metadata;
 use super::source::{BASE, Source};
+use super::wrong::{Finder, Wrong, finders};
 use crate::Error;
+use crate::data::ClimateGrid;
 use crate::shards::Shards;
-use crate::train::Perturbed;
+use crate::train::DeviceGrid;
 
 /// Name of the array of embeddings: the pooled input of the adapted layer.
 pub const EMBEDDING: &str = "x";
-/// Seed of the random bearings: the same for every model.
-const SEED: u64 = 1;
 
 /// An adapter of one layer with the head behind it.
 #[derive(Clone, Debug)]
@@ -56,37 +55,22 @@ pub struct Factored {
     down: Lora,
     /// h, under gates, to logits.
     up: Lora,
-    wrong: Vec<(String, Perturbation)>,
-}
-
-/// The wrong metadata of this source.
-fn perturbations() -> Vec<(String, Perturbation)> {
-    let displace = |km| Perturbation::Displace { distance: Distance::Km(km), bearing: Bearing::Random };
-    let shift = |months: i32| {
-        let sign = if months < 0 { '−' } else { '+' };
-        (format!("{sign}{} months", months.abs()), Perturbation::ShiftMonths { months })
-    };
-    let mut all: Vec<_> = [10.0, 100.0, 1000.0].map(|km| (format!("{km} km"), displace(km))).into();
-    all.extend([-6, -3, 3, 6].map(shift));
-    all.push(("missing".to_owned(), Perturbation::Drop { fields: Fields::METADATA }));
-    all
-}
-
-/// Whether the record has what the perturbation changes.
-fn applies(perturbation: &Perturbation, record: &Record) -> bool {
-    match perturbation {
-        Perturbation::Displace { .. } => record.lat_deg.is_some() && record.lon_deg.is_some(),
-        Perturbation::ShiftMonths { .. } => record.month.is_some(),
-        _ => true,
-    }
+    wrong: Vec<(Wrong, Option<Finder>)>,
+    grid: Option<DeviceGrid>,
 }
 
 impl Factored {
-    /// Reads the adapter and the head.
+    /// Reads the adapter and the head, and where other places of the table are asked for, all of its rows' metadata.
     ///
     /// # Errors
-    /// Files, shards and table that do not fit one another.
-    pub fn new(gpu: &Gpu, metadata: Metadata, shards: Shards, files: &Files) -> Result<Self, Error> {
+    /// Files, shards and table that do not fit one another; far places without a climate grid.
+    pub fn new(
+        gpu: &Gpu,
+        metadata: Metadata,
+        shards: Shards,
+        files: &Files,
+        wrong: Vec<Wrong>,
+    ) -> Result<Self, Error> {
         let refuse = |argument: &str| {
             let argument = argument.to_owned();
             move |rule: String| Error::argument(&argument, rule)
@@ -121,6 +105,8 @@ impl Factored {
             return Err(Error::argument("--metadata", rule));
         }
         let [down, up] = [desc.lora(&layer), LoraDesc { outputs: classes, ..desc.lora(&layer) }];
+        let lookup = metadata.grid.as_ref().map(ClimateGrid::lookup).transpose()?;
+        let finders = finders(&wrong, lookup.as_ref(), || metadata.records())?;
         let map = map(gpu, parameter(&adapter, "layers.0.b_t"), &head_weight(&files.head), classes)?;
         Ok(Self {
             gpu: gpu.clone(),
@@ -129,16 +115,12 @@ impl Factored {
             layer,
             down: Lora::new(&down)?,
             up: Lora::new(&up)?,
-            wrong: perturbations(),
+            wrong: wrong.into_iter().zip(finders).collect(),
+            grid: lookup.map(|lookup| DeviceGrid::new(gpu, &lookup)),
             adapter,
             metadata,
             shards,
         })
-    }
-
-    /// Names of the wrong metadata.
-    pub fn names() -> Vec<String> {
-        perturbations().into_iter().map(|(name, _)| name).collect()
     }
 
     /// h of embeddings, `[rows, r]`.
@@ -150,26 +132,12 @@ impl Factored {
         Ok(h)
     }
 
-    /// Logits under the records of `k`, or under the recorded.
-    fn logits(&self, part: &Part<'_>, k: Option<usize>) -> Result<Vec<f32>, Error> {
+    /// Logits under records, and their validity.
+    fn logits(&self, part: &Part<'_>, [records, validity]: [View<'_>; 2]) -> Result<Vec<f32>, Error> {
         let (rows, rank) = (part.rows, self.layer.rank);
-        let view = View::matrix(part.records, RECORD_WORDS, rows).of(Dtype::U32);
-        let wrong = Perturbed::new(&self.gpu, rows);
-        let valid = self.gpu.upload("validity", &vec![1.0_f32; rows as usize]);
         let logits = self.gpu.zeros("logits", u64::from(rows * self.classes) * 4);
         let mut encoder = self.gpu.encoder();
         let mut recorder = self.gpu.recorder(&mut encoder);
-        let (records, validity) = match k {
-            None => (view, View::matrix(&valid, rows, 1)),
-            Some(k) => {
-                let (out, v, step) = (wrong.records(), wrong.validity(), k as u32);
-                let args =
-                    perturb::Args { records: view, out, v, donors: None, lookup: None, status: None, step };
-                let desc = PerturbDesc { parts: &[self.wrong[k].1], seed: SEED };
-                Perturb::new(&desc)?.record(&mut recorder, &args)?;
-                (out, v)
-            }
-        };
         let mu = Mu::Knob(Knob::Host(1.0));
         self.adapter.condition(&mut recorder, part.tape, &Condition { records, validity, mu })?;
         let gates = part.tape.gates();
@@ -194,7 +162,6 @@ impl Factored {
 struct Part<'a> {
     rows: u32,
     tape: &'a Tape,
-    records: &'a wgpu::Buffer,
     /// Logits without the adapter.
     base: &'a wgpu::Buffer,
     hidden: &'a wgpu::Buffer,
@@ -234,24 +201,29 @@ impl Source for Factored {
         let at = |name| self.shards.array(name).map_or(0, |array| array.0);
         let [x, without] = [EMBEDDING, BASE].map(|name| std::mem::take(&mut arrays[at(name)]));
         let records: Vec<Record> = rows.iter().map(|row| row.record).collect();
-        let words = self.gpu.upload("records", Records::from_records(&records)?.words());
+        let records = Records::from_records(&records)?;
         let part = Part {
             rows: count as u32,
             tape: &self.adapter.tape(count as u32, 1),
-            records: &words,
             base: &self.gpu.upload("base", &without),
             hidden: &self.hidden(&x, count as u32)?,
         };
-        let variant = |(k, (_, wrong)): (usize, &(String, Perturbation))| -> Result<Vec<f32>, Error> {
-            let mut logits = self.logits(&part, Some(k))?;
+        let words = self.gpu.upload("records", records.words());
+        let recorded = View::matrix(&words, RECORD_WORDS, part.rows).of(Dtype::U32);
+        let variant = |(wrong, finder): &(Wrong, Option<Finder>)| -> Result<Vec<f32>, Error> {
+            let donors = finder.as_ref().map(|finder| finder.of(&records)).transpose()?;
+            let perturbed = wrong.apply(&self.gpu, recorded, donors.as_deref(), self.grid.as_ref())?;
+            let mut logits = self.logits(&part, [perturbed.records(), perturbed.validity()])?;
             let of_rows = logits.chunks_exact_mut(self.classes as usize);
             of_rows
-                .zip(&records)
-                .filter(|(_, record)| !applies(wrong, record))
+                .zip(wrong.is_there(&records, donors.as_deref())?)
+                .filter(|(_, is_there)| !is_there)
                 .for_each(|(logits, _)| logits.fill(f32::NAN));
             Ok(logits)
         };
-        let variants = self.wrong.iter().enumerate().map(variant).collect::<Result<_, _>>()?;
-        Ok(Chunk { rows, base: self.logits(&part, None)?, variants, known: None })
+        let variants = self.wrong.iter().map(variant).collect::<Result<_, _>>()?;
+        let valid = self.gpu.upload("validity", &vec![1.0_f32; count]);
+        let base = self.logits(&part, [recorded, View::matrix(&valid, part.rows, 1)])?;
+        Ok(Chunk { rows, base, variants, known: None })
     }
 }

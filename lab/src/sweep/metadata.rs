@@ -8,7 +8,7 @@ use super::engine::Row;
 use super::groups::{Vocabulary, block, latitude_band, named_unit};
 use super::partial::Grouping;
 use crate::Error;
-use crate::data::{fnv64, month_and_day, parse_date};
+use crate::data::{ClimateGrid, Place, fnv64, month_and_day, parse_date};
 use crate::shards::text::{self, TextRows};
 
 /// Which columns of the table mean what.
@@ -39,6 +39,10 @@ pub struct Metadata {
     pub groupings: Vec<Grouping>,
     /// Hash of what was read.
     pub fingerprint: u64,
+    /// Where moved places and rows of a table without `koppen_code` get their climate zone.
+    pub grid: Option<ClimateGrid>,
+    /// Codes that mean no climate zone, beside 0.
+    no_data: Vec<u8>,
     forward: TextRows,
     next: u64,
 }
@@ -79,6 +83,8 @@ impl Metadata {
             classes: columns.classes.clone(),
             groupings: Vec::new(),
             fingerprint: 0,
+            grid: None,
+            no_data: Vec::new(),
             forward: text::rows(path, &read)?,
             next: 0,
             read,
@@ -104,6 +110,20 @@ impl Metadata {
         }
         this.name_classes(labels.number("label").groups, width)?;
         Ok(this)
+    }
+
+    /// Says which climate codes mean none, and where a table without `koppen_code` gets them from.
+    #[must_use]
+    pub fn with_climate(mut self, grid: Option<ClimateGrid>, no_data: &[u8]) -> Self {
+        (self.grid, self.no_data) = (grid, no_data.to_vec());
+        self
+    }
+
+    /// What names the climate zones: the codes of none, and the grid.
+    pub(crate) fn climate_bytes(&self) -> [Vec<u8>; 3] {
+        let (rows, codes) =
+            self.grid.as_ref().map_or((0, Vec::new()), |grid| (grid.rows, grid.codes.clone()));
+        [self.no_data.clone(), rows.to_le_bytes().to_vec(), codes]
     }
 
     /// Class names: as given, or numbers, or the names of the table.
@@ -167,10 +187,20 @@ impl Metadata {
         Ok(rows)
     }
 
+    /// The metadata of every row.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub fn records(&self) -> Result<Vec<Record>, Error> {
+        let rows = text::rows(&self.path, &self.read)?;
+        (0..).zip(rows).map(|(number, row)| row.map(|row| self.record(number, &row))).collect()
+    }
+
     /// The metadata of a row; what cannot be read is missing.
-    fn record(&self, row: &[String], place: Option<[f64; 2]>) -> Record {
+    fn record(&self, row_number: u64, row: &[String]) -> Record {
         let number = |column| self.number(row, column);
-        let mut record = Record::new().sample_id(self.next);
+        let place = self.place(row);
+        let mut record = Record::new().sample_id(row_number);
         (record.lat_deg, record.lon_deg) = (place.map(|place| place[0]), place.map(|place| place[1]));
         let date = self.cell(row, Some("date")).and_then(parse_date);
         let year = number("year").map(|year| year as i32);
@@ -185,8 +215,19 @@ impl Metadata {
         }
         record.second_of_day = number("hour").map(|hour| ((hour * 3600.0).round() as i32).min(86_399));
         record.gsd_m = number("gsd_m");
-        record.climate_zone = number("koppen_code").map(|zone| zone as u32).filter(|zone| *zone > 0);
+        record.climate_zone = self.climate_zone(row, place);
         record
+    }
+
+    /// The column's, where there is one; else the grid's.
+    fn climate_zone(&self, row: &[String], place: Option<[f64; 2]>) -> Option<u32> {
+        if self.cell(row, Some("koppen_code")).is_some() {
+            let zone = self.number(row, "koppen_code")? as u32;
+            let is_none = zone == 0 || self.no_data.iter().any(|none| u32::from(*none) == zone);
+            return (!is_none).then_some(zone);
+        }
+        let [lat_deg, lon_deg] = place?;
+        self.grid.as_ref()?.zone(Place { lat_deg, lon_deg })
     }
 
     fn row(&self, row: &[String]) -> Result<Row, Error> {
@@ -216,7 +257,7 @@ impl Metadata {
             date: self.cell(row, Some("date")).map_or(date, str::to_owned).trim_matches('-').to_owned(),
             label: label.map(class).transpose()?,
             groups: if groups.is_empty() { vec![0] } else { groups },
-            record: self.record(row, place),
+            record: self.record(self.next, row),
             unit,
         })
     }

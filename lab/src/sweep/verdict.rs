@@ -1,7 +1,8 @@
 //! The four-way test in plain language.
 
 use super::bags::Estimate;
-use super::diagnosis::{Effect, FourWay};
+use super::diagnosis::Effect;
+use super::four_way::FourWay;
 
 /// Flips below this share under every wrong place count as no reaction.
 const STILL: f64 = 0.005;

@@ -5,7 +5,7 @@ use super::head::Head;
 use super::metadata::ConcatScale;
 use super::part::{Batch, Part};
 use super::store::Store;
-use super::{Backbone, Config, Kind, Outcome};
+use super::{Backbone, Config, DeviceGrid, Kind, Outcome, Perturbed};
 use crate::Error;
 use gtca::adapter::{AdapterDesc, BackwardLayer, Condition, GtcaAdapter, LayerDesc, Tape};
 use gtca::encode::Plan;
@@ -270,7 +270,7 @@ impl Gtca {
             validation,
             config,
             perturb: Perturb::new(&PerturbDesc { parts: &[perturbation], seed })?,
-            grid: grid.map(|grid| (grid, gpu.upload("climate grid", &grid.words()))),
+            grid: grid.map(|grid| DeviceGrid::new(gpu, grid)),
             records: gpu.zeros("perturbed records", u64::from(RECORD_WORDS * rows) * 4),
             validity: gpu.zeros("validity", u64::from(rows) * 4),
             loss: gpu.zeros("evidence loss", 4),
@@ -320,32 +320,6 @@ impl Gtca {
     }
 }
 
-/// Records of a part under wrong metadata, with their validity.
-#[derive(Debug)]
-pub struct Perturbed {
-    records: wgpu::Buffer,
-    validity: wgpu::Buffer,
-    len: u32,
-}
-
-impl Perturbed {
-    /// Room for the perturbed records of a part.
-    pub fn new(gpu: &Gpu, len: u32) -> Self {
-        let records = gpu.zeros("perturbed records", u64::from(RECORD_WORDS) * u64::from(len) * 4);
-        Self { records, validity: gpu.zeros("validity", u64::from(len) * 4), len }
-    }
-
-    /// `[RECORD_WORDS, rows]`.
-    pub fn records(&self) -> View<'_> {
-        View::matrix(&self.records, RECORD_WORDS, self.len).of(Dtype::U32)
-    }
-
-    /// `[rows, 1]`.
-    pub fn validity(&self) -> View<'_> {
-        View::matrix(&self.validity, self.len, 1)
-    }
-}
-
 /// The adapter in training.
 struct GtcaLearning<'a> {
     model: Gtca,
@@ -353,7 +327,7 @@ struct GtcaLearning<'a> {
     validation: &'a Part,
     config: &'a Config,
     perturb: Perturb,
-    grid: Option<(&'a perturb::Lookup, wgpu::Buffer)>,
+    grid: Option<DeviceGrid>,
     records: wgpu::Buffer,
     validity: wgpu::Buffer,
     loss: wgpu::Buffer,
@@ -372,16 +346,12 @@ impl GtcaLearning<'_> {
     ) -> Result<Condition<'_>, gtca::Error> {
         let records = View::matrix(&self.records, RECORD_WORDS, batch.len).of(Dtype::U32);
         let validity = View::matrix(&self.validity, batch.len, 1);
-        let lookup = self
-            .grid
-            .as_ref()
-            .map(|(grid, words)| (*grid, View::vector(words, (words.size() / 4) as u32).of(Dtype::U32)));
         let args = perturb::Args {
             records: batch.records(),
             out: records,
             v: validity,
             donors: None,
-            lookup,
+            lookup: self.grid.as_ref().map(DeviceGrid::lookup),
             status: None,
             step,
         };

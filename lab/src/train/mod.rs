@@ -17,12 +17,14 @@ mod fit;
 mod head;
 mod metadata;
 mod part;
+mod perturbed;
 mod store;
 
-pub use adapters::{Gtca, Perturbed, Plain};
+pub use adapters::{Gtca, Plain};
 pub use backbone::{Backbone, Material};
 pub use metadata::{ConcatScale, record};
 pub use part::{Features, Part};
+pub use perturbed::{DeviceGrid, Perturbed};
 
 use crate::Error;
 use gtca::gpu::Gpu;

@@ -58,7 +58,7 @@ impl Default for DonorDesc<'_> {
 }
 
 /// Chooses a donor from a pool of records for each sample, as indices into the pool; none where no record fits, or where
-/// the sample lacks what the choice needs: a place, a climate zone, a date.
+/// the sample lacks what the choice needs: a place, a climate zone, a date. [`DonorPool`] does it batch by batch.
 ///
 /// A drawn donor is any of those that fit, all equally likely, and depends on the seed, the step, the sample's place,
 /// zone, date and `sample_id`, and on the pool: not on the other samples. Nor does it depend on the pool's order where
@@ -95,22 +95,63 @@ pub fn choose_donors(
     pool: &Records,
     desc: &DonorDesc<'_>,
 ) -> Result<Vec<Option<u32>>, Error> {
-    let [from, to] = desc.km;
-    if !(0.0 <= from && from <= to) {
-        let rule = "distances increase from 0";
-        return Err(Error::argument(OP, "km", format!("{from} to {to}"), rule, "give least and largest"));
+    DonorPool::new(pool, desc)?.choose(samples)
+}
+
+/// A pool made ready for one choice of donors, for samples that come batch by batch: its tree is built once.
+///
+/// It holds about 60 bytes for each record that has what the choice needs.
+///
+/// ```
+/// use gtca::perturb::{DonorDesc, DonorKind, DonorPool};
+/// use gtca::records::{Record, Records};
+/// let at = |lat, lon, id| Record::new().lat_deg(lat).lon_deg(lon).sample_id(id);
+/// let towns = Records::from_records(&[at(47.4, 8.5, 0), at(46.9, 7.4, 1), at(43.1, 141.3, 2)])?;
+/// let desc = DonorDesc { kind: DonorKind::Neighbour, ..Default::default() };
+/// let pool = DonorPool::new(&towns, &desc)?;
+/// for (lat, lon, nearest) in [(46.5, 6.6, 1), (35.7, 139.7, 2)] {
+///     let batch = Records::from_records(&[at(lat, lon, 9)])?;
+///     assert_eq!(pool.choose(&batch)?, [Some(nearest)]);
+/// }
+/// # Ok::<(), gtca::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct DonorPool<'a> {
+    desc: DonorDesc<'a>,
+    ring: Ring,
+    pool: Pool,
+}
+
+impl<'a> DonorPool<'a> {
+    /// Sorts the pool.
+    ///
+    /// # Errors
+    /// A range of distances that is not increasing from 0; more than 182 days.
+    pub fn new(pool: &Records, desc: &DonorDesc<'a>) -> Result<Self, Error> {
+        let [from, to] = desc.km;
+        if !(0.0 <= from && from <= to) {
+            let rule = "distances increase from 0";
+            return Err(Error::argument(OP, "km", format!("{from} to {to}"), rule, "give least and largest"));
+        }
+        if matches!(desc.kind, DonorKind::SameSeason { days } if days > 182) {
+            let rule = "a season reaches 182 days either way";
+            return Err(Error::argument(OP, "days", format!("{:?}", desc.kind), rule, "draw any date"));
+        }
+        let ring = Ring::of_angles(desc.km.map(|km| km / EARTH_RADIUS_KM));
+        Ok(Self { desc: *desc, ring, pool: Pool::new(pool, desc) })
     }
-    if matches!(desc.kind, DonorKind::SameSeason { days } if days > 182) {
-        let rule = "a season reaches 182 days either way";
-        return Err(Error::argument(OP, "days", format!("{:?}", desc.kind), rule, "draw any date"));
+
+    /// A donor for each sample, as [`choose_donors`] says: the same in any batch.
+    ///
+    /// # Errors
+    /// For a drawn donor, a sample without `sample_id`.
+    pub fn choose(&self, samples: &Records) -> Result<Vec<Option<u32>>, Error> {
+        if self.desc.kind != DonorKind::Neighbour {
+            check_ids(samples)?;
+        }
+        let donor = |sample| self.pool.donor(&self.desc, self.ring, &Sight::of(samples, sample, &self.desc)?);
+        Ok((0..samples.len()).map(donor).collect())
     }
-    if desc.kind != DonorKind::Neighbour {
-        check_ids(samples)?;
-    }
-    let ring = Ring::of_angles(desc.km.map(|km| km / EARTH_RADIUS_KM));
-    let pool = Pool::new(pool, desc);
-    let donor = |sample| pool.donor(desc, ring, &Sight::of(samples, sample, desc)?);
-    Ok((0..samples.len()).map(donor).collect())
 }
 
 /// The words of donors to upload: the index, or [`NO_DONOR`].

@@ -64,6 +64,7 @@ fn season_day(time: &TimeFields) -> Option<i32> {
 }
 
 /// The pool's places by zone or day.
+#[derive(Debug)]
 pub(super) struct Pool {
     trees: BTreeMap<u32, Tree>,
     /// The pool's records in the order of their ids.

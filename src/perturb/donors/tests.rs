@@ -184,7 +184,9 @@ fn a_choice_depends_on_neither_batch_nor_order() {
             assert_eq!(id(*donor, &samples), id(turned[samples.len() - 1 - sample], &reversed));
         }
         let chunk = Records::from_records(&samples[100..130]).unwrap();
-        assert_eq!(choose_donors(&chunk, &ordered, &desc).unwrap(), whole[100..130]);
+        let pool = DonorPool::new(&ordered, &desc).unwrap();
+        assert_eq!(pool.choose(&chunk).unwrap(), whole[100..130]);
+        assert_eq!(pool.choose(&ordered).unwrap(), whole, "a pool serves one batch after the other");
         if kind != DonorKind::Neighbour {
             let next = DonorDesc { step: 1, ..desc };
             assert_ne!(choose_donors(&ordered, &ordered, &next).unwrap(), whole, "{kind:?}");

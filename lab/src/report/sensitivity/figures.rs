@@ -64,7 +64,7 @@ fn kilometres(name: &str) -> Option<f64> {
 
 /// Months of names like `+3 months`; the minus may be typographic.
 fn months_of(name: &str) -> Option<f64> {
-    name.strip_suffix(" months")?.replace('−', "-").parse().ok()
+    name.strip_suffix(" months").or_else(|| name.strip_suffix(" month"))?.replace('−', "-").parse().ok()
 }
 
 /// Against the distance by which the place is moved, on a logarithmic axis.

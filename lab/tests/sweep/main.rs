@@ -1,6 +1,8 @@
 //! Sweeps over files: exact whatever the order, the chunks, the shards and the interruptions.
 #![allow(missing_docs, reason = "a test file")]
 
+mod adapter;
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -300,122 +302,4 @@ fn unusable_input_is_refused_by_name() {
     case.folder.edit("samples.csv", "rice,true\ns20", "oats,true\ns20");
     says(&["--classes", "maize,rice,wheat"], "oats");
     assert!(!case.path("no.safetensors").exists(), "nothing was written");
-}
-
-/// What `inject` and a head give under some records: the whole forward, without any shortcut.
-fn whole_forward(
-    gpu: &Gpu,
-    adapter: &gtca::adapter::GtcaAdapter,
-    [x, base, head]: [&[f32]; 3],
-    records: &[gtca::records::Record],
-    v: f32,
-) -> Vec<f32> {
-    use gtca::gpu::{Dtype, Knob, View};
-    let (rows, [inputs, outputs]) = (records.len() as u32, [6, 5]);
-    let words = gpu.upload("records", gtca::records::Records::from_records(records).unwrap().words());
-    let (valid, x) = (gpu.upload("v", &vec![v; records.len()]), gpu.upload("x", x));
-    let y = gpu.zeros("y", u64::from(rows * outputs) * 4);
-    let (tape, mut encoder) = (adapter.tape(rows, 1), gpu.encoder());
-    let mut recorder = gpu.recorder(&mut encoder);
-    let records = View::matrix(&words, gtca::records::RECORD_WORDS, rows).of(Dtype::U32);
-    let (validity, mu) = (View::matrix(&valid, rows, 1), gtca::gate::Mu::Knob(Knob::Host(1.0)));
-    adapter.condition(&mut recorder, &tape, &gtca::adapter::Condition { records, validity, mu }).unwrap();
-    let (x, y) = (View::matrix(&x, rows, inputs), View::matrix(&y, rows, outputs));
-    adapter.inject(&mut recorder, 0, &tape, x, y, Knob::Host(1.0)).unwrap();
-    drop(recorder);
-    gpu.submit(encoder).unwrap();
-    let y = gpu.read_f32_blocking(&y).unwrap();
-    let logit = |row: usize, class: usize| {
-        let change = (0..5).map(|o| f64::from(y[row * 5 + o]) * f64::from(head[class * 5 + o])).sum::<f64>();
-        (f64::from(base[row * CLASSES + class]) + change) as f32
-    };
-    (0..rows as usize)
-        .flat_map(|row| (0..CLASSES).map(move |class| (row, class)))
-        .map(|(r, c)| logit(r, c))
-        .collect()
-}
-
-#[test]
-fn logits_from_embeddings_are_those_of_the_whole_forward() {
-    use gtca::records::Record;
-    use gtca_lab::shards::Shards;
-    use gtca_lab::sweep::{Columns, Factored, Files, Metadata, Source};
-    use safetensors::tensor::{Dtype, TensorView};
-    let Ok(gpu) = Gpu::open_blocking(&OpenOptions::default()) else { return assert!(!has_adapter()) };
-    let folder = Folder::new("factored");
-    let path = |name: &str| folder.path().join(name);
-    let layers = vec![gtca::adapter::LayerDesc { inputs: 6, outputs: 5, rank: 2, alpha: None }];
-    let desc = gtca::adapter::AdapterDesc { layers, hidden: 7, alpha: 8.0, ..Default::default() };
-    let plan = gtca::encode::Plan::gtca(&gtca::encode::IdTables::default()).unwrap();
-    let adapter = gtca::adapter::GtcaAdapter::new(&gpu, plan, &desc, 1).unwrap();
-    let drawn =
-        |array: usize, len: usize| -> Vec<f32> { (0..len).map(|i| noise(i, array, 0) - 0.5).collect() };
-    adapter.set_values(&drawn(40, adapter.values().width() as usize)).unwrap();
-    let (x, base, head) = (drawn(41, 9 * 6), drawn(42, 9 * CLASSES), drawn(43, CLASSES * 5));
-    let write = |name: &str, arrays: &[(&str, [usize; 2], &[f32])]| {
-        let bytes: Vec<Vec<u8>> =
-            arrays.iter().map(|array| array.2.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
-        let views = arrays.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
-            (*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap())
-        });
-        std::fs::write(path(name), safetensors::serialize(views, None).unwrap()).unwrap();
-    };
-    write("shard.safetensors", &[("x", [9, 6], &x), ("base", [9, CLASSES], &base)]);
-    write("head.safetensors", &[("weight", [CLASSES, 5], &head)]);
-    std::fs::write(path("adapter.safetensors"), pollster::block_on(adapter.save()).unwrap()).unwrap();
-    // The last row has no date, so no month can be shifted.
-    let mut table = "id,lat,lon,year,month,doy\n".to_owned();
-    (0..8).for_each(|i| table += &format!("{i},{},{},2019,{},{}\n", 5 * i - 20, 20 * i, i + 1, 31 * i + 10));
-    folder.write("samples.csv", &(table + "8,1,1,,,\n"));
-    let columns =
-        Columns { label: None, classes: Vec::new(), group_by: Vec::new(), resample: "sample".to_owned() };
-    let metadata = Metadata::open(&path("samples.csv"), &columns, CLASSES).unwrap();
-    let read = |name: &str| std::fs::read(path(name)).unwrap();
-    let files = Files {
-        adapter: read("adapter.safetensors"),
-        head: read("head.safetensors"),
-        alpha: 8.0,
-        climate_zones: 0,
-    };
-    let shards = Shards::open(&[path("shard.safetensors")]).unwrap();
-    let chunk = Factored::new(&gpu, metadata, shards, &files).unwrap().chunk(0, 9).unwrap();
-
-    let near = |what: &str, found: &[f32], wanted: &[f32]| {
-        let far = found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(found.len() == wanted.len() && far < 1e-5, "{what}: {far}");
-    };
-    let records: Vec<Record> = chunk.rows.iter().map(|row| row.record).collect();
-    assert_eq!((records[1].month, records[1].day, records[8].month), (Some(2), Some(10), None));
-    let arrays = [&x[..], &base[..], &head[..]];
-    near("recorded", &chunk.base, &whole_forward(&gpu, &adapter, arrays, &records, 1.0));
-    let names = Factored::names();
-    let of = |name: &str| &chunk.variants[names.iter().position(|other| other == name).unwrap()];
-    near("missing", of("missing"), &whole_forward(&gpu, &adapter, arrays, &records, 0.0));
-    let later = |record: &Record| match record.month {
-        Some(month) => record.date(
-            record.year.unwrap() + i32::from(month > 9),
-            (month + 2) % 12 + 1,
-            record.day.unwrap(),
-        ),
-        None => *record,
-    };
-    let later: Vec<Record> = records.iter().map(later).collect();
-    let (found, wanted) = (of("+3 months"), whole_forward(&gpu, &adapter, arrays, &later, 1.0));
-    near("+3 months", &found[..8 * CLASSES], &wanted[..8 * CLASSES]);
-    assert!(
-        found[8 * CLASSES..].iter().all(|logit| logit.is_nan()),
-        "a row without a month cannot be shifted"
-    );
-    assert_ne!(of("1000 km"), &chunk.base);
-
-    let out = path("out.safetensors");
-    let text = |path: &Path| path.to_str().unwrap().to_owned();
-    let words = ["gtca-lab", "sweep", "--alpha", "8", "--metadata"].map(str::to_owned).into_iter();
-    let words =
-        words.chain([text(&path("samples.csv")), "--shards".into(), text(&path("shard.safetensors"))]);
-    let words = words.chain(["--adapter".into(), text(&path("adapter.safetensors")), "--head".into()]);
-    let words = words.chain([text(&path("head.safetensors")), "--out".into(), text(&out)]);
-    cli::run(&Arguments::parse_from(words)).unwrap();
-    let found = Partial::load(&out).unwrap();
-    assert_eq!((found.overall(0).unwrap().count(), found.overall(4).unwrap().count()), (9, 8));
 }
