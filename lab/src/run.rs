@@ -3,7 +3,7 @@
 use crate::data::{Dataset, Task};
 use crate::report::{self, ModelResult, MuPoint, Results, SplitResult};
 use crate::splits::{ProtocolSplits, Split, splits};
-use crate::sweep::{Perturbations, WrongMetadata, score};
+use crate::sweep::{DRAWS, Perturbations, WrongMetadata, score};
 use crate::swept::{Sweeps, Swept};
 use crate::synthetic::{Known, Law, Seen, World};
 use crate::train::{
@@ -114,6 +114,7 @@ impl Run<'_> {
             &self.data.fingerprint.to_le_bytes(),
             text.as_bytes(),
             env!("CARGO_PKG_VERSION").as_bytes(),
+            &DRAWS.to_le_bytes(),
         ])
     }
 

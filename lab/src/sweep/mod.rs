@@ -41,4 +41,4 @@ pub use source::{BASE, Logits, Source};
 pub use wrong::Wrong;
 
 pub(crate) use groups::{Vocabulary, block, latitude_band};
-pub(crate) use wrong::FORMS;
+pub(crate) use wrong::{DRAWS, FORMS};

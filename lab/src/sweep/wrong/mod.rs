@@ -22,6 +22,8 @@ pub(crate) use name::FORMS;
 
 /// Seed of every draw.
 const SEED: u64 = 1;
+/// Counted up where the same names come to mean other draws: what was stored before is then not used.
+pub(crate) const DRAWS: u32 = 2;
 /// A place comes with the ids found there.
 const SWAP: Perturbation = Perturbation::Swap {
     fields: Fields::of(&[Field::Lat, Field::Lon, Field::ClimateZone, Field::Ecoregion, Field::Tile]),
