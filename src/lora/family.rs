@@ -391,9 +391,12 @@ macro_rules! lanes_reading {
     };
 }
 
-/// `up` over all ranks at once.
-const WRITING: &[&[&str]] =
-    &[&["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"], &["|VEC4", STORED, "ACCUMULATE", "BIAS"]];
+/// `up` over all ranks at once. Many adapters write in place alone.
+const WRITING: &[&[&str]] = &[
+    &["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"],
+    &["|VEC4", STORED, "ACCUMULATE", "BIAS"],
+    &["|VEC4", STORED, "ACCUMULATE", "APART", "|BIAS"],
+];
 const ROUTED_WRITING: &[&[&str]] = &[
     &["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE", "ROUTED"],
     &["|VEC4", STORED, "ACCUMULATE", "BIAS", "ROUTED"],
@@ -408,7 +411,11 @@ macro_rules! holding {
         ),+]
     };
     ($([$($tile:expr),+]),+) => {
-        &[$(&[$($tile,)+ STORED, "|ACCUMULATE"], &[$($tile,)+ STORED, "ACCUMULATE", "BIAS"]),+]
+        &[$(
+            &[$($tile,)+ STORED, "|ACCUMULATE"],
+            &[$($tile,)+ STORED, "ACCUMULATE", "BIAS"],
+            &[$($tile,)+ STORED, "ACCUMULATE", "APART", "|BIAS"]
+        ),+]
     };
 }
 
@@ -427,7 +434,9 @@ macro_rules! lanes_writing {
             &[$($tile,)+ "|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"],
             &[$($tile,)+ "VEC4", "LONG", STORED, "|DROPOUT", "|ACCUMULATE"],
             &[$($tile,)+ "|VEC4", STORED, "ACCUMULATE", "BIAS"],
-            &[$($tile,)+ "VEC4", "LONG", STORED, "ACCUMULATE", "BIAS"]
+            &[$($tile,)+ "VEC4", "LONG", STORED, "ACCUMULATE", "BIAS"],
+            &[$($tile,)+ "|VEC4", STORED, "ACCUMULATE", "APART", "|BIAS"],
+            &[$($tile,)+ "VEC4", "LONG", STORED, "ACCUMULATE", "APART", "|BIAS"]
         ),+]
     };
 }
@@ -467,6 +476,7 @@ pub(super) struct DownParams {
 pub(super) struct UpParams {
     pub(super) h: Rows,
     pub(super) y: Rows,
+    pub(super) base: Rows,
     pub(super) rows: u32,
     pub(super) width: u32,
     pub(super) rank: u32,
@@ -500,7 +510,8 @@ pub(super) struct OuterParams {
 }
 
 const STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write];
-const UP_STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write, Binding::Read];
+/// h, B_t, y, the bias, and what APART adds to.
+const UP_STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write, Binding::Read, Binding::Read];
 /// As [`ROUTED`], and the bias.
 const ROUTED_UP: &[Binding] =
     &[Binding::Read, Binding::Read, Binding::Write, Binding::Read, Binding::Read, Binding::Read];

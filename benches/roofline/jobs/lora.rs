@@ -237,6 +237,7 @@ fn forward(gpu: &Gpu, shape: Shape) -> Job {
             lambda: Knob::Host(1.0),
             dropout: None,
             y: tokens(&device.y, width).of(wide),
+            out: None,
             h: None,
         };
         op(width, rank).forward(&mut host.recorder(encoder), &args).expect("valid arguments");

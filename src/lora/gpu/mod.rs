@@ -1,6 +1,5 @@
 //! Recording of the injection's kernels, each beside its shader's name.
 
-mod copy;
 mod dbias;
 mod dgate;
 mod dlambda;
@@ -11,14 +10,13 @@ mod sum_parts;
 mod up;
 mod widen;
 
-pub(super) use copy::copy;
 pub(super) use dbias::{as_arena, dbias, dbias_of_many, output_sums};
 pub(super) use dgate::{GATE_TOKENS, dgate};
 pub(super) use dlambda::{dlambda, lambda_rows};
 pub(super) use down::down;
 pub(super) use gated::{Gated, gated};
 pub(super) use outer::{outer, outer_chunks};
-pub(super) use up::up;
+pub(super) use up::{Onto, Target, up};
 pub(super) use widen::{widen, widen_many};
 
 use super::Dropout;
@@ -44,7 +42,7 @@ pub(super) const ROUTED: &[Binding] =
 
 pub(crate) fn kernels() -> Vec<&'static Kernel> {
     let sums = [&sum_parts::KERNELS[..], &dgate::KERNELS, &dlambda::KERNELS];
-    let others = [&gated::KERNELS[..], &widen::KERNELS, &copy::KERNELS, &family::KERNELS];
+    let others = [&gated::KERNELS[..], &widen::KERNELS, &family::KERNELS];
     [sums.concat(), others.concat()].concat()
 }
 

@@ -8,22 +8,52 @@ use crate::lora::maps::Side;
 use crate::lora::step::Step;
 use std::mem::offset_of;
 
+/// Rows that [`up`] writes.
+#[derive(Clone, Copy)]
+pub(in crate::lora) struct Target<'a> {
+    pub y: View<'a>,
+    pub onto: Onto<'a>,
+}
+
+/// What the sums are added to.
+#[derive(Clone, Copy)]
+pub(in crate::lora) enum Onto<'a> {
+    Nothing,
+    /// What y holds.
+    Itself,
+    /// Other rows of y's type and shape, which are left alone.
+    Base(View<'a>),
+}
+
+impl<'a> Target<'a> {
+    /// Replaced or added to.
+    pub(in crate::lora) fn new(y: View<'a>, mode: Mode) -> Self {
+        Self { y, onto: if mode == Mode::Accumulate { Onto::Itself } else { Onto::Nothing } }
+    }
+
+    /// `out = y + …`, or y in place.
+    pub(in crate::lora) fn injection(y: View<'a>, out: Option<View<'a>>) -> Self {
+        out.map_or(Self::new(y, Mode::Accumulate), |out| Self { y: out, onto: Onto::Base(y) })
+    }
+}
+
 /// `y += λ·s·(h B_t + bias)`, or `=`, or with A in place of b_t, without bias, and x's dropout on the sum; h gated already.
 pub(in crate::lora) fn up(
     recorder: &mut Recorder<'_>,
     step: &Step<'_>,
     side: Side,
     h: &View<'_>,
-    y: &View<'_>,
-    mode: Mode,
+    target: &Target<'_>,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
+    let Target { y, onto } = target;
     let (family, width, dropout) = (step.family, y.width(), step.dropout_of(side));
+    let (base, is_apart) = if let Onto::Base(base) = onto { (base, true) } else { (y, false) };
     let bias = step.bias.filter(|_| side == Side::B);
-    let vectors = take_vectors(&[h, y]) && bias.is_none_or(|bias| bias.is_vec4());
+    let vectors = take_vectors(&[h, y, base]) && bias.is_none_or(|bias| bias.is_vec4());
     let plan = |rank, of_matrix: bool| family.up(rank, vectors && of_matrix && dropout.is_none());
     let tile_rows = |rank, of_matrix| plan(rank, of_matrix).rows;
-    for part in step.maps.parts(recorder.gpu(), side, &[*h, *y], h.width(), tile_rows)? {
+    for part in step.maps.parts(recorder.gpu(), side, &[*h, *y, *base], h.width(), tile_rows)? {
         let plan = plan(part.rank, part.vectors);
         let vectors = vectors && part.vectors;
         let flags = plan.flags(
@@ -32,19 +62,24 @@ pub(in crate::lora) fn up(
             &[
                 y.dtype.flag(),
                 dropout.map(|_| "DROPOUT"),
-                (mode == Mode::Accumulate).then_some("ACCUMULATE"),
+                (!matches!(onto, Onto::Nothing)).then_some("ACCUMULATE"),
+                is_apart.then_some("APART"),
                 bias.map(|_| "BIAS"),
                 part.tables.map(|_| "ROUTED"),
             ],
         );
-        let [h, y] = [h, y].map(|view| view.bind_rows(&part.rows, alignment));
-        // The kernel has a place for a bias; without one the matrix lies there.
+        let [h, y, base] = [h, y, base].map(|view| view.bind_rows(&part.rows, alignment));
+        // The kernel has places for a bias and, of one adapter, for a base; without one the matrix lies there.
         let bound_bias = bias.map_or(part.matrix, |bias| bias.bind(alignment));
         let mut storage = with_tables(&[h, part.matrix, y], part.tables);
         storage.push(bound_bias);
+        if part.tables.is_none() {
+            storage.push(if is_apart { base } else { part.matrix });
+        }
         let params = UpParams {
             h: h.rows,
             y: y.rows,
+            base: base.rows,
             rows: part.rows.end - part.rows.start,
             width,
             rank: part.rank,
