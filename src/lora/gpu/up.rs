@@ -48,10 +48,11 @@ pub(in crate::lora) fn up(
     let alignment = recorder.gpu().alignment();
     let Target { y, onto } = target;
     let (family, width, dropout) = (step.family, y.width(), step.dropout_of(side));
+    let fresh = !matches!(onto, Onto::Itself);
     let (base, is_apart) = if let Onto::Base(base) = onto { (base, true) } else { (y, false) };
     let bias = step.bias.filter(|_| side == Side::B);
     let vectors = take_vectors(&[h, y, base]) && bias.is_none_or(|bias| bias.is_vec4());
-    let plan = |rank, of_matrix: bool| family.up(rank, vectors && of_matrix && dropout.is_none());
+    let plan = |rank, of_matrix: bool| family.up(rank, vectors && of_matrix && dropout.is_none(), fresh);
     let tile_rows = |rank, of_matrix| plan(rank, of_matrix).rows;
     for part in step.maps.parts(recorder.gpu(), side, &[*h, *y, *base], h.width(), tile_rows)? {
         let plan = plan(part.rank, part.vectors);
