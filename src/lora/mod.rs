@@ -257,8 +257,8 @@ pub struct Forward<'a> {
     pub dropout: Option<Dropout>,
     /// `[samples, tokens, outputs]`: the frozen layer's output, added to in place; with [`Self::out`] only read.
     pub y: View<'a>,
-    /// Written: y with the injection, of y's shape and type, where y is to stay as it is. It has the bits that y in place would
-    /// have, at the same cost.
+    /// Written: y with the injection, of y's shape and type, where y is to stay as it is; the bits that y in place would have,
+    /// without a copy of y first.
     pub out: Option<View<'a>>,
     /// Written: `h = x Aᵀ`, `[samples, tokens, rank]`, for the backward. Without it the recorder has scratch of
     /// that size.
