@@ -314,7 +314,6 @@ impl Kernels for CubeBackend {
             h: Some(h_view),
         };
         submit(&injection.gpu, &y, |recorder| injection.lora.forward(recorder, &args));
-        drop((lent, lent_out));
         Injected { y: out.unwrap_or(y), h }
     }
 
