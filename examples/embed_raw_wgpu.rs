@@ -249,8 +249,18 @@ fn train(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<(), Box<dyn Error
     let mix = gate::Forward { logits, null_logits: at(t.null), validity: at(t.validity), mu, gates: at(t.g) };
     let (gate, lambda, bias, dropout) = (Gate::Rank(at(t.g)), Knob::Host(1.0), None, None);
     let (x_in, a_in, b_in, h_out) = (tokens(t.x), at(t.a), at(t.b_t), Some(tokens(t.h)));
-    let inject =
-        lora::Forward { x: x_in, a: a_in, b_t: b_in, bias, gate, lambda, dropout, y: tokens(t.y), h: h_out };
+    let inject = lora::Forward {
+        x: x_in,
+        a: a_in,
+        b_t: b_in,
+        bias,
+        gate,
+        lambda,
+        dropout,
+        y: tokens(t.y),
+        out: None,
+        h: h_out,
+    };
     let backward = lora::Backward {
         x: x_in,
         dy: tokens(t.dy),

@@ -1,7 +1,7 @@
 // Where a row's gates start: one row of gates per sample, or per token.
 // A scalar gate has rank_stride 0, so that every rank reads the same number.
 // The importing kernel declares `gate: array<f32>`, and under ROUTED `routes: array<u32>`. Host side: `GateRows` in
-// src/lora/gpu.rs.
+// src/lora/gpu/gated.rs.
 
 #import common/view
 

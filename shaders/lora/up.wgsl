@@ -1,13 +1,15 @@
 // What every family's form of `up` shares, y[row, n] = λ·s · (Σ_j h[row, j] · B_t[j, n] + bias[n]), h gated already:
-// parameters, bindings, loads, stores. ACCUMULATE adds to what y holds: the injection itself; the backward's dx is the same
-// with u, A, without bias, and DROPOUT: of x, whose gradient it is, on the sum.
+// parameters, bindings, loads, stores. ACCUMULATE adds to what y holds: the injection itself; with APART to what `base` holds,
+// whose rows lie elsewhere, and y is written alone. The backward's dx is the same with u, A, without bias, and DROPOUT: of x,
+// whose gradient it is, on the sum.
 //
-// h: [rows, rank]; b_t: [rank, width]; bias: [width], all f32; y: [rows, width], stored as wide.wgsl says and rounded
+// h: [rows, rank]; b_t: [rank, width]; bias: [width], all f32; y, base: [rows, width], stored as wide.wgsl says and rounded
 // once, from f32, half to even; beside an odd width the other half of a row's last word keeps its bits. VEC4: all start and
 // step by multiples of four elements, and widths are such. Ranks and columns past the end count as 0 and are not stored.
 // ROUTED: every tile has an adapter of its own, and `rank` is the largest among them; bias: [adapters, width].
 // Every family sums over ranks upwards with fma. Off is off: where λ·s or the finished addend is ±0 by its bits, y keeps
-// its bits under ACCUMULATE (−0, Inf and NaN too); λ·s = 0 hides even non-finite sums. Without ACCUMULATE it gives 0.
+// its bits under ACCUMULATE, or gets those of `base` (−0, Inf and NaN too); λ·s = 0 hides even non-finite sums. Without
+// ACCUMULATE it gives 0.
 // A row's result depends on no other row. Twin: `up` in src/lora/twin.rs.
 
 #import common/numeric
@@ -20,6 +22,7 @@
 struct Params {
     h: Rows,
     y: Rows,
+    base: Rows, // without APART y's
     rows: u32,
     width: u32,
     rank: u32,
@@ -60,7 +63,29 @@ alias Biases = array<f32>;
 @group(0) @binding(4) var<storage, read> bias: Biases;
 #endif
 #endif
+
+#if APART
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(5) var<storage, read> wide: array<Stored>; // base
+
+fn stored_at(at: u32) -> Stored {
+    return y[at];
+}
+
+fn store(at: u32, value: Stored) {
+    y[at] = value;
+}
+#else
 @group(0) @binding(3) var<storage, read_write> wide: array<Stored>; // y
+
+fn stored_at(at: u32) -> Stored {
+    return wide[at];
+}
+
+fn store(at: u32, value: Stored) {
+    wide[at] = value;
+}
+#endif
 
 // Ranks `rank` to `rank + 3` of the row of h that starts at `start`.
 fn load_h(tile: Tile, start: u32, rank: u32) -> vec4<f32> {
@@ -114,7 +139,16 @@ fn load_bias(tile: Tile, column: u32) -> vec4<f32> {
 }
 #endif
 
-// What four columns of the row of y that starts at `start` hold.
+// Where the row of `base` starts, of which y's starts at `start`.
+fn base_of(row: u32, start: u32) -> u32 {
+#if APART
+    return row_start(params.base, row);
+#else
+    return start;
+#endif
+}
+
+// What four columns of the row that starts at `start`, of y or `base`, hold.
 fn load_y(start: u32, column: u32) -> Four {
 #if ACCUMULATE
 #if VEC4
@@ -131,16 +165,16 @@ fn store_y(start: u32, column: u32, four: Four) {
     let count = places(column, params.width);
     let at = start + column;
 #if VEC4
-    if 0u < count { wide[at >> 2u] = stored(four); }
+    if 0u < count { store(at >> 2u, stored(four)); }
 #else
 #if HALF
     if 0u < count { store_halves(at >> 1u, four.x, count == 1u); }
     if 2u < count { store_halves((at >> 1u) + 1u, four.y, count == 3u); }
 #else
-    if 0u < count { wide[at] = four.x; }
-    if 1u < count { wide[at + 1u] = four.y; }
-    if 2u < count { wide[at + 2u] = four.z; }
-    if 3u < count { wide[at + 3u] = four.w; }
+    if 0u < count { store(at, four.x); }
+    if 1u < count { store(at + 1u, four.y); }
+    if 2u < count { store(at + 2u, four.z); }
+    if 3u < count { store(at + 3u, four.w); }
 #endif
 #endif
 }
@@ -151,9 +185,9 @@ fn store_y(start: u32, column: u32, four: Four) {
 // One invocation has a row's last word; the half that is not the row's keeps its bits.
 fn store_halves(at: u32, word: u32, is_one: bool) {
     if is_one {
-        wide[at] = (wide[at] & 0xffff0000u) | (word & 0xffffu);
+        store(at, (stored_at(at) & 0xffff0000u) | (word & 0xffffu));
     } else {
-        wide[at] = word;
+        store(at, word);
     }
 }
 #endif
@@ -182,6 +216,10 @@ fn injected(tile: Tile, old: Four, finished: vec4<f32>, row: u32, column: u32) -
     sums = dropped(sums, row, column);
 #endif
 #if ACCUMULATE
+#if APART
+    // Nobody has left y alone for it.
+    sums = select(sums, vec4<f32>(), is_zero(factor));
+#endif
     let added = factor * sums;
     let zero = vec4<bool>(is_zero(added.x), is_zero(added.y), is_zero(added.z), is_zero(added.w));
     return rounded(old, fma(vec4<f32>(factor), sums, numbers(old)), zero);
@@ -190,10 +228,15 @@ fn injected(tile: Tile, old: Four, finished: vec4<f32>, row: u32, column: u32) -
 #endif
 }
 
+// Nothing is to be written.
 fn is_off(tile: Tile) -> bool {
+#if APART
+    return false;
+#else
 #if ACCUMULATE
     return is_zero(params.lambda * tile.scale);
 #else
     return false;
+#endif
 #endif
 }

@@ -312,7 +312,7 @@ impl GtcaAdapter {
         let gate = self.gate_of(layer, tape.gates());
         let h = Some(tape.h_view(layer, self.desc.layers[layer].rank));
         let (bias, dropout) = (None, None);
-        lora.forward(recorder, &lora::Forward { x, a, b_t, bias, gate, lambda, dropout, y, h })
+        lora.forward(recorder, &lora::Forward { x, a, b_t, bias, gate, lambda, dropout, y, out: None, h })
     }
 
     /// Records a layer's gradients: A, B, this layer's gates and, added, x.

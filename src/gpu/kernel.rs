@@ -45,6 +45,7 @@ pub const FLAGS: &[&str] = &[
     "ACT=gelu_tanh",
     "ACT=relu",
     "ACT=silu",
+    "APART",
     "BACKWARD",
     "BANK",
     "BF16",

@@ -1,5 +1,6 @@
 //! Many adapters as ranges of a few buffers.
 
+use super::gpu::Target;
 use super::maps::{Maps, Side};
 use super::step::{Gradient, Matrices, Step, recorded};
 use super::{Dropout, Family, Gate, Lora, LoraDesc, OP, Routing, RowSample, Scaling, Used, class};
@@ -303,7 +304,9 @@ impl Bank {
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &BankForward<'_>) -> Result<(), Error> {
         let used = self.check_forward(recorder.gpu(), args)?;
         let step = self.step(recorder.gpu(), args)?;
-        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.forward(recorder, &args.y))
+        recorded(recorder, &used, step.hidden_bytes(), |recorder| {
+            step.forward(recorder, Target::new(args.y, Mode::Accumulate))
+        })
     }
 
     /// Records the gradients that are asked for, as [`Lora::backward`]: dA, dBᵀ and dbias over each adapter's rows, in chunks

@@ -131,16 +131,17 @@ impl Family {
         }
     }
 
-    /// As [`Self::down`]. Where rows are whole vectors and nothing is drawn, few ranks of h are held in registers. Above 64
-    /// ranks B no longer fits them: there `Lanes` takes the tiles of `Threads`. All sum in the same order.
-    pub(super) fn up(self, rank: u32, may_hold: bool) -> Plan {
+    /// As [`Self::down`]; `fresh`: rows are written that are not loaded. Where rows are whole vectors and nothing is drawn, few
+    /// ranks of h are held in registers. Above 64 ranks B no longer fits them: there `Lanes` takes the tiles of `Threads`. All sum
+    /// in the same order.
+    pub(super) fn up(self, rank: u32, may_hold: bool, fresh: bool) -> Plan {
         let ranks = class(rank, 64);
         let holds = may_hold && ranks <= 16;
         match self {
             Self::Lanes if holds => Plan {
                 kernels: [&LANES_UP_HELD, &ROUTED_LANES_UP_HELD],
                 ranks,
-                rows: 8 * eights(ranks),
+                rows: 8 * eights(ranks, fresh),
                 columns: 0,
                 fours: 0,
                 step: 0,
@@ -356,11 +357,13 @@ pub(super) fn class(rank: u32, largest: u32) -> u32 {
     rank.next_power_of_two().clamp(4, largest)
 }
 
-/// Times eight rows of `Lanes` where it holds h, a flag too: many spread the loads of B, few keep pages near; measured.
-fn eights(ranks: u32) -> u32 {
+/// Times eight rows of `Lanes` where it holds h, a flag too: many spread the loads of B, few keep pages near, which matters more
+/// where it stores into rows that no load has fetched (`fresh`); measured.
+fn eights(ranks: u32, fresh: bool) -> u32 {
     match ranks {
         4 => 2,
         8 => 4,
+        _ if fresh => 4,
         _ => 8,
     }
 }
@@ -391,24 +394,30 @@ macro_rules! lanes_reading {
     };
 }
 
-/// `up` over all ranks at once.
-const WRITING: &[&[&str]] =
-    &[&["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"], &["|VEC4", STORED, "ACCUMULATE", "BIAS"]];
+/// `up` over all ranks at once. Many adapters write in place alone.
+const WRITING: &[&[&str]] = &[
+    &["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"],
+    &["|VEC4", STORED, "ACCUMULATE", "BIAS"],
+    &["|VEC4", STORED, "ACCUMULATE", "APART", "|BIAS"],
+];
 const ROUTED_WRITING: &[&[&str]] = &[
     &["|VEC4", STORED, "|DROPOUT", "|ACCUMULATE", "ROUTED"],
     &["|VEC4", STORED, "ACCUMULATE", "BIAS", "ROUTED"],
 ];
 
-/// `up` that holds h, by tile and access.
+/// `up` that holds h, by tile and access: in place, and into rows that it does not load.
 macro_rules! holding {
-    (routed $([$($tile:expr),+]),+) => {
-        &[$(
-            &[$($tile,)+ STORED, "|ACCUMULATE", "ROUTED"],
-            &[$($tile,)+ STORED, "ACCUMULATE", "BIAS", "ROUTED"]
-        ),+]
+    (routed $([$($tile:expr),+]),+; fresh $([$($fresh:expr),+]),+) => {
+        &[
+            $(&[$($tile,)+ STORED, "ACCUMULATE", "|BIAS", "ROUTED"],)+
+            $(&[$($fresh,)+ STORED, "ROUTED"]),+
+        ]
     };
-    ($([$($tile:expr),+]),+) => {
-        &[$(&[$($tile,)+ STORED, "|ACCUMULATE"], &[$($tile,)+ STORED, "ACCUMULATE", "BIAS"]),+]
+    ($([$($tile:expr),+]),+; fresh $([$($fresh:expr),+]),+) => {
+        &[
+            $(&[$($tile,)+ STORED, "ACCUMULATE", "|BIAS"],)+
+            $(&[$($fresh,)+ STORED], &[$($fresh,)+ STORED, "ACCUMULATE", "APART", "|BIAS"]),+
+        ]
     };
 }
 
@@ -427,7 +436,9 @@ macro_rules! lanes_writing {
             &[$($tile,)+ "|VEC4", STORED, "|DROPOUT", "|ACCUMULATE"],
             &[$($tile,)+ "VEC4", "LONG", STORED, "|DROPOUT", "|ACCUMULATE"],
             &[$($tile,)+ "|VEC4", STORED, "ACCUMULATE", "BIAS"],
-            &[$($tile,)+ "VEC4", "LONG", STORED, "ACCUMULATE", "BIAS"]
+            &[$($tile,)+ "VEC4", "LONG", STORED, "ACCUMULATE", "BIAS"],
+            &[$($tile,)+ "|VEC4", STORED, "ACCUMULATE", "APART", "|BIAS"],
+            &[$($tile,)+ "VEC4", "LONG", STORED, "ACCUMULATE", "APART", "|BIAS"]
         ),+]
     };
 }
@@ -467,6 +478,7 @@ pub(super) struct DownParams {
 pub(super) struct UpParams {
     pub(super) h: Rows,
     pub(super) y: Rows,
+    pub(super) base: Rows,
     pub(super) rows: u32,
     pub(super) width: u32,
     pub(super) rank: u32,
@@ -500,7 +512,8 @@ pub(super) struct OuterParams {
 }
 
 const STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write];
-const UP_STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write, Binding::Read];
+/// h, B_t, y, the bias, and what APART adds to.
+const UP_STORAGE: &[Binding] = &[Binding::Read, Binding::Read, Binding::Write, Binding::Read, Binding::Read];
 /// As [`ROUTED`], and the bias.
 const ROUTED_UP: &[Binding] =
     &[Binding::Read, Binding::Read, Binding::Write, Binding::Read, Binding::Read, Binding::Read];
@@ -573,7 +586,8 @@ static LANES_UP_HELD: Kernel = Kernel {
     flags: holding!(
         ["RANKS=4", "EIGHTS=2", "VEC4", "|LONG"],
         ["RANKS=8", "EIGHTS=4", "VEC4", "|LONG"],
-        ["RANKS=16", "EIGHTS=8", "VEC4", "|LONG"]
+        ["RANKS=16", "EIGHTS=8", "VEC4", "|LONG"];
+        fresh ["RANKS=4", "EIGHTS=2", "VEC4", "|LONG"], ["RANKS=8|RANKS=16", "EIGHTS=4", "VEC4", "|LONG"]
     ),
     loop_bound: "outputs / 32 (y), inputs / 32 (dx)",
     when: "the injection into y and dx, subgroups of 8, at most 16 ranks in whole vectors, no dropout",
@@ -584,7 +598,7 @@ static THREADS_UP_HELD: Kernel = Kernel {
     source: include_str!("../../shaders/lora/threads/up_held.wgsl"),
     storage: UP_STORAGE,
     params_bytes: size_of::<UpParams>(),
-    flags: holding!([SOME_RANKS, "VEC4"]),
+    flags: holding!([SOME_RANKS, "VEC4"]; fresh [SOME_RANKS, "VEC4"]),
     loop_bound: "32",
     when: "the injection into y and dx, elsewhere, at most 16 ranks in whole vectors, no dropout",
 };
@@ -683,14 +697,15 @@ static ROUTED_LANES_UP_HELD: Kernel = routed(
     holding!(routed
         ["RANKS=4", "EIGHTS=2", "VEC4", "|LONG"],
         ["RANKS=8", "EIGHTS=4", "VEC4", "|LONG"],
-        ["RANKS=16", "EIGHTS=8", "VEC4", "|LONG"]
+        ["RANKS=16", "EIGHTS=8", "VEC4", "|LONG"];
+        fresh ["RANKS=4", "EIGHTS=2", "VEC4", "|LONG"], ["RANKS=8|RANKS=16", "EIGHTS=4", "VEC4", "|LONG"]
     ),
     "the injection into y and dx, subgroups of 8, at most 16 ranks in whole vectors, many adapters",
 );
 static ROUTED_THREADS_UP_HELD: Kernel = routed(
     &THREADS_UP_HELD,
     ROUTED_UP,
-    holding!(routed [SOME_RANKS, "VEC4"]),
+    holding!(routed [SOME_RANKS, "VEC4"]; fresh [SOME_RANKS, "VEC4"]),
     "the injection into y and dx, elsewhere, at most 16 ranks in whole vectors, many adapters",
 );
 static ROUTED_SHARED_UP: Kernel =

@@ -1,10 +1,11 @@
 //! A forward in two halves: h once, then as many injections as there are gates.
 
+use super::gpu::Target;
 use super::maps::Maps;
 use super::step::Step;
-use super::{Gate, Lora, LoraDesc, OP, gpu};
+use super::{Gate, Lora, LoraDesc, OP};
 use crate::Error;
-use crate::gpu::{Access, Dtype, Gpu, Knob, Recorder, View, check_overlap};
+use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
 use std::ops::Range;
 
 /// Arguments of [`Lora::inject`].
@@ -112,7 +113,7 @@ impl Lora {
         check_overlap(OP, &[("x", x, Access::Read), ("a", a, Access::Read), ("h", h, Access::Write)])?;
         // A forward that is off writes h alone, and reads no b_t.
         let step = Step { x, h: Some(h), lambda: Knob::Host(0.0), ..self.second_half(recorder.gpu(), a, h)? };
-        step.forward(recorder, &x)
+        step.forward(recorder, Target::new(x, Mode::Accumulate))
     }
 
     /// Records `y += λ·s·((h ⊙ g) Bᵀ + bias)`, the second half of a forward, with the bits of a whole one.
@@ -137,7 +138,7 @@ impl Lora {
         used.push(("y", y, Access::Write));
         check_overlap(OP, &used)?;
         let step = Step { bias, gate, lambda, ..self.second_half(recorder.gpu(), b_t, h)? };
-        step.inject(recorder, &h, &y)
+        step.inject(recorder, &h, &Target::new(y, Mode::Accumulate))
     }
 
     /// Records y under a chunk of perturbations: `out[k] = y + λ·s·((h ⊙ g_k) Bᵀ + bias)`, for an embedder who runs the rest of
@@ -174,12 +175,11 @@ impl Lora {
         let step = Step { bias, lambda, ..self.second_half(recorder.gpu(), b_t, h)? };
         for k in 0..count {
             let out = out.block(&(k * samples..(k + 1) * samples), &(0..tokens));
-            gpu::copy(recorder, &y, &out)?;
             let of_k = gates.block(&(k..k + 1), &(0..samples));
             // Samples, not tokens of one sample.
             let of_k = View { shape: [samples, 1, columns], sample_stride: gates.row_stride, ..of_k };
             let gate = if columns == rank { Gate::Rank(of_k) } else { Gate::Scalar(of_k) };
-            Step { gate, ..step }.inject(recorder, &h, &out)?;
+            Step { gate, ..step }.inject(recorder, &h, &Target::injection(y, Some(out)))?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@
 //! | `h = x̃ Aᵀ`, `u = dy B` | `shaders/lora/down.wgsl` | [`twin::down`] |
 //! | `h ⊙ g`, `u ⊙ g` | `shaders/lora/gated.wgsl` | [`twin::Gated`] |
 //! | `y += λs ((h ⊙ g) Bᵀ + bias)`, `dx += λs (u ⊙ g) A ⊙ keep / (1 − p)` | `shaders/lora/up.wgsl` | [`twin::up`] |
-//! | `y_k = y + λs ((h ⊙ g_k) Bᵀ + bias)` | `shaders/lora/copy.wgsl`, then `gated.wgsl` and `up.wgsl` | [`twin::up`] |
+//! | `out = y + λs ((h ⊙ g) Bᵀ + bias)` | the same | [`twin::up`] on a copy of y |
 //! | `dA = λs Σ (u ⊙ g)ᵀ x̃`, `dBᵀ = λs Σ (h ⊙ g)ᵀ dy` | `shaders/lora/outer.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::outer`] |
 //! | `dg = λs Σ_T u ⊙ h` (scalar gate: also Σ over r) | `shaders/lora/dgate.wgsl`, then `reduce/sum_chunks.wgsl`; per token `shaders/lora/dgate_tokens.wgsl` | [`twin::dgate`] |
 //! | `dbias = λs Σ dy` | `shaders/reduce/column_sum.wgsl`, then `reduce/sum_chunks.wgsl` | [`twin::dbias`] |
@@ -33,7 +33,8 @@
 //! its bits, and belongs to no other view.
 //!
 //! **Off is off.** A host λ of 0 does not touch y. A λ of 0 in a buffer, or an addend that is exactly 0 (as with
-//! B = 0, no bias and finite x, A, g), leaves every bit of y as it was stored: −0, Inf and NaN too.
+//! B = 0, no bias and finite x, A, g), leaves every bit of y as it was stored: −0, Inf and NaN too. Out of place, `out`
+//! gets these bits.
 //!
 //! **Order of sums.** Over inputs and outputs: upwards with fma, in [`Family::Shared`] in 64 / min(r, 16) interleaved parts
 //! (r rounded up to 4, 8 or 16); over ranks: upwards with fma. So a row alone gives the bits it has in a batch.
@@ -72,6 +73,7 @@ pub use tuned::{Tuned, Workload};
 
 use crate::Error;
 use crate::gpu::{Access, Dtype, Gpu, Knob, Mode, Recorder, View, check_overlap};
+use gpu::Target;
 use maps::Maps;
 use step::{Gradient, Matrices, Step, recorded};
 
@@ -253,11 +255,20 @@ pub struct Forward<'a> {
     pub lambda: Knob<'a>,
     /// Of x, in training.
     pub dropout: Option<Dropout>,
-    /// Added to in place, `[samples, tokens, outputs]`: the frozen layer's output.
+    /// `[samples, tokens, outputs]`: the frozen layer's output, added to in place; with [`Self::out`] only read.
     pub y: View<'a>,
+    /// Written: y with the injection, of y's shape and type, where y is to stay as it is; the bits that y in place would have,
+    /// without a copy of y first.
+    pub out: Option<View<'a>>,
     /// Written: `h = x Aᵀ`, `[samples, tokens, rank]`, for the backward. Without it the recorder has scratch of
     /// that size.
     pub h: Option<View<'a>>,
+}
+
+impl<'a> Forward<'a> {
+    fn target(&self) -> Target<'a> {
+        Target::injection(self.y, self.out)
+    }
 }
 
 /// Arguments of [`Lora::backward`]; gradients that are absent are not computed.
@@ -348,7 +359,7 @@ impl Lora {
     /// # use gtca::{gpu::*, lora::*};
     /// # fn f(recorder: &mut Recorder<'_>, x: View<'_>, a: View<'_>, b_t: View<'_>, y: View<'_>) -> Result<(), gtca::Error> {
     /// let lora = Lora::new(&LoraDesc { inputs: 768, outputs: 768, ..Default::default() })?;
-    /// let args = Forward { x, a, b_t, bias: None, gate: Gate::None, lambda: Knob::Host(1.0), dropout: None, y, h: None };
+    /// let args = Forward { x, a, b_t, bias: None, gate: Gate::None, lambda: Knob::Host(1.0), dropout: None, y, out: None, h: None };
     /// lora.forward(recorder, &args)?;
     /// # Ok(()) }
     /// ```
@@ -359,7 +370,7 @@ impl Lora {
     pub fn forward(&self, recorder: &mut Recorder<'_>, args: &Forward<'_>) -> Result<(), Error> {
         let used = self.check_forward(recorder, args)?;
         let step = self.step(recorder.gpu(), args)?;
-        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.forward(recorder, &args.y))
+        recorded(recorder, &used, step.hidden_bytes(), |recorder| step.forward(recorder, args.target()))
     }
 
     /// Records the gradients that are asked for. With a host λ of 0 all but dλ are 0: outputs to be replaced are
@@ -370,7 +381,7 @@ impl Lora {
     pub fn backward<'a>(&self, recorder: &mut Recorder<'_>, args: &Backward<'a>) -> Result<(), Error> {
         let used = self.check_backward(recorder, args)?;
         let Backward { x, dy, a, b_t, bias, gate, lambda, dropout, h, .. } = *args;
-        let forward = Forward { x, a, b_t, bias, gate, lambda, dropout, y: dy, h };
+        let forward = Forward { x, a, b_t, bias, gate, lambda, dropout, y: dy, out: None, h };
         let step = self.step(recorder.gpu(), &forward)?;
         let gradient = Gradient {
             dy,
@@ -407,8 +418,13 @@ impl Lora {
         let Forward { x, a, b_t, bias, gate, lambda, dropout, .. } = args;
         let mut used = self.check_inputs(recorder, &Inputs { x, a, b_t, bias, gate, lambda, dropout })?;
         let [samples, tokens, _] = args.x.shape;
-        args.y.check_shape(OP, "y", args.x.dtype, [samples, tokens, self.desc.outputs])?;
-        used.push(("y", args.y, Access::Write));
+        let shape = [samples, tokens, self.desc.outputs];
+        args.y.check_shape(OP, "y", args.x.dtype, shape)?;
+        used.push(("y", args.y, if args.out.is_some() { Access::Read } else { Access::Write }));
+        if let Some(out) = args.out {
+            out.check_shape(OP, "out", args.x.dtype, shape)?;
+            used.push(("out", out, Access::Write));
+        }
         if let Some(h) = args.h {
             h.check_shape(OP, "h", Dtype::F32, [samples, tokens, self.desc.rank])?;
             used.push(("h", h, Access::Write));
@@ -522,11 +538,11 @@ pub fn forward_layers(recorder: &mut Recorder<'_>, layers: &[Layer<'_>]) -> Resu
         match layer {
             Layer::One(lora, args) => {
                 used.extend(lora.check_forward(recorder, args)?);
-                steps.push((lora.step(gpu, args)?, args.y));
+                steps.push((lora.step(gpu, args)?, args.target()));
             }
             Layer::Many(bank, args) => {
                 used.extend(bank.check_forward(gpu, args)?);
-                steps.push((bank.step(gpu, args)?, args.y));
+                steps.push((bank.step(gpu, args)?, Target::new(args.y, Mode::Accumulate)));
             }
         }
     }

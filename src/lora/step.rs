@@ -1,6 +1,6 @@
 //! Forward and backward of one layer, whoever holds its adapters; several layers at once.
 
-use super::gpu::{self, Gated};
+use super::gpu::{self, Gated, Onto, Target};
 use super::maps::{Maps, Side};
 use super::{Dropout, Family, Gate, OP, Used, class};
 use crate::Error;
@@ -68,12 +68,16 @@ pub(super) fn recorded(
 
 /// Records the forward of independent layers in three waves: every `h`, then every `h ⊙ g`, then every injection. Before
 /// them go weights that are stored in halves.
-pub(super) fn forward(recorder: &mut Recorder<'_>, layers: &[(Step<'_>, View<'_>)]) -> Result<(), Error> {
+pub(super) fn forward(recorder: &mut Recorder<'_>, layers: &[(Step<'_>, Target<'_>)]) -> Result<(), Error> {
     let rooms: Vec<([Room; 3], [Room; 2])> = layers.iter().map(|_| Default::default()).collect();
     let mut running = Vec::with_capacity(layers.len());
-    for ((step, y), (weights, room)) in layers.iter().zip(&rooms) {
-        if !step.lambda.is_host_zero() || step.h.is_some() {
-            running.push((step.in_f32(recorder, weights)?, y, room));
+    for ((step, target), (weights, room)) in layers.iter().zip(&rooms) {
+        let is_off = step.lambda.is_host_zero();
+        if is_off {
+            step.leave(recorder, target)?;
+        }
+        if !is_off || step.h.is_some() {
+            running.push((step.in_f32(recorder, weights)?, target, room));
         }
     }
     let several = layers.len() > 1;
@@ -100,8 +104,8 @@ pub(super) fn forward(recorder: &mut Recorder<'_>, layers: &[(Step<'_>, View<'_>
     if several {
         recorder.read_next(hidden.iter().map(|h| h.buffer));
     }
-    for ((step, y, _), h) in running.iter().zip(&hidden) {
-        step.up(recorder, Side::B, h, y, Mode::Accumulate)?;
+    for ((step, target, _), h) in running.iter().zip(&hidden) {
+        step.up(recorder, Side::B, h, target)?;
     }
     Ok(())
 }
@@ -112,8 +116,8 @@ impl<'a> Step<'a> {
         self.x.rows() * u64::from(self.rank) * 4
     }
 
-    pub(super) fn forward(&self, recorder: &mut Recorder<'_>, y: &View<'_>) -> Result<(), Error> {
-        forward(recorder, &[(*self, *y)])
+    pub(super) fn forward(&self, recorder: &mut Recorder<'_>, target: Target<'_>) -> Result<(), Error> {
+        forward(recorder, &[(*self, target)])
     }
 
     /// The second half of a forward: the injection of an h that is there, whose rows are `x`'s.
@@ -121,15 +125,15 @@ impl<'a> Step<'a> {
         &self,
         recorder: &mut Recorder<'_>,
         h: &View<'_>,
-        y: &View<'_>,
+        target: &Target<'_>,
     ) -> Result<(), Error> {
         if self.lambda.is_host_zero() {
-            return Ok(());
+            return self.leave(recorder, target);
         }
         let (weights, room): ([Room; 3], Room) = Default::default();
         let step = self.in_f32(recorder, &weights)?;
         let h = step.gated(recorder, *h, &room)?;
-        step.up(recorder, Side::B, &h, y, Mode::Accumulate)
+        step.up(recorder, Side::B, &h, target)
     }
 
     pub(super) fn backward(&self, recorder: &mut Recorder<'_>, args: &Gradient<'_>) -> Result<(), Error> {
@@ -199,7 +203,7 @@ impl<'a> Step<'a> {
         }
         let u = self.gated(recorder, u, &room[0])?;
         if let Some(dx) = &dx {
-            self.up(recorder, Side::A, &u, dx, args.dx_mode)?;
+            self.up(recorder, Side::A, &u, &Target::new(*dx, args.dx_mode))?;
         }
         match &da {
             Some(da) => gpu::outer(recorder, self, Side::A, &u, &self.x, da, args.parameter_mode),
@@ -270,34 +274,38 @@ impl<'a> Step<'a> {
         recorder: &mut Recorder<'_>,
         side: Side,
         h: &View<'_>,
-        y: &View<'_>,
-        mode: Mode,
+        target: &Target<'_>,
     ) -> Result<(), Error> {
-        if mode == Mode::Overwrite && self.maps.routing().is_some_and(|routing| routing.leaves_rows) {
-            self.zero_rows(recorder, side, h, y)?;
+        let replaces = matches!(target.onto, Onto::Nothing);
+        if replaces && self.maps.routing().is_some_and(|routing| routing.leaves_rows) {
+            // Only maps write halves.
+            if target.y.dtype == Dtype::F32 {
+                zero(recorder, OP, &target.y)?;
+            } else {
+                self.off(recorder, target)?;
+            }
         }
-        gpu::up(recorder, self, side, h, y, mode)
+        gpu::up(recorder, self, side, h, target)
     }
 
-    /// Zeroes rows of many adapters; halves by a map that is off, since only maps write them.
-    fn zero_rows(
-        &self,
-        recorder: &mut Recorder<'_>,
-        side: Side,
-        h: &View<'_>,
-        y: &View<'_>,
-    ) -> Result<(), Error> {
-        if y.dtype == Dtype::F32 {
-            return zero(recorder, OP, y);
+    /// An injection without an addend: y stays, and at another place it has the same bits.
+    fn leave(&self, recorder: &mut Recorder<'_>, target: &Target<'_>) -> Result<(), Error> {
+        match target.onto {
+            Onto::Base(_) => self.off(recorder, target),
+            Onto::Nothing | Onto::Itself => Ok(()),
         }
-        // What the matrix holds does not matter.
-        let row = recorder.scratch(OP, u64::from(y.width()) * 4)?;
-        let matrix = row.matrix(1, y.width());
-        let [samples, tokens, _] = h.shape;
-        let h = View { shape: [samples, tokens, 1], ..*h };
+    }
+
+    /// A map that is off: zeros, or the bits of the base.
+    fn off(&self, recorder: &mut Recorder<'_>, target: &Target<'_>) -> Result<(), Error> {
+        // What h and the matrix hold does not matter; all rows share four numbers.
+        let [samples, tokens, width] = target.y.shape;
+        let room = recorder.scratch(OP, u64::from(width) * 16)?;
+        let matrix = room.matrix(4, width);
+        let h = View { shape: [samples, tokens, 4], sample_stride: 0, row_stride: 0, ..matrix };
         let maps = Maps::One { a: matrix, b_t: matrix, scale: 1.0 };
         let off = Step { maps, lambda: Knob::Host(0.0), bias: None, dropout: None, ..*self };
-        gpu::up(recorder, &off, side, &h, y, Mode::Overwrite)
+        gpu::up(recorder, &off, Side::B, &h, target)
     }
 
     /// Rows times their gates, in `room`; without gates the rows themselves.

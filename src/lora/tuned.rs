@@ -232,7 +232,7 @@ impl<'g> Bench<'g> {
         let [a, da] = [a, da].map(|buffer| View::matrix(buffer, rank, inputs));
         let [b_t, db_t] = [b_t, db_t].map(|buffer| View::matrix(buffer, rank, outputs));
         let (gate, lambda, bias, dropout, h) = (Gate::None, Knob::Host(1.0), None, None, None);
-        lora.forward(recorder, &Forward { x, a, b_t, bias, gate, lambda, dropout, y, h })?;
+        lora.forward(recorder, &Forward { x, a, b_t, bias, gate, lambda, dropout, y, out: None, h })?;
         if !self.workload.backward {
             return Ok(());
         }

@@ -111,6 +111,9 @@ pub struct Placed {
     a: Tensor,
     b_t: Tensor,
     y: Tensor,
+    /// y again, and what it becomes elsewhere.
+    base: Tensor,
+    out: Tensor,
     dy: Tensor,
     bias: Option<Tensor>,
     gates: Option<Tensor>,
@@ -228,6 +231,8 @@ impl Case {
             a: t.stored([rank, 1, inputs], self.weights, &self.a),
             b_t: t.stored([rank, 1, outputs], self.weights, &self.b_t),
             y: t.stored([samples, tokens, outputs], self.wide, &self.y),
+            base: t.stored([samples, tokens, outputs], self.wide, &self.y),
+            out: t.poisoned_as([samples, tokens, outputs], self.wide),
             dy: t.stored([samples, tokens, outputs], self.wide, &self.dy),
             bias: has_bias.then(|| t.stored([1, 1, outputs], self.weights, &self.bias)),
             gates: has_gates.then(|| t.f32([samples, gate_tokens, columns], &self.gates)),
@@ -255,8 +260,8 @@ impl Case {
         if self.lambda_in_buffer { Knob::Buffer(&at.knob, 4) } else { Knob::Host(self.lambda) }
     }
 
-    fn record_forward(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
-        let forward = Forward {
+    fn forward<'t>(&self, t: &'t Tensors, at: &'t Placed) -> Forward<'t> {
+        Forward {
             x: t.view(at.x),
             a: t.view(at.a),
             b_t: t.view(at.b_t),
@@ -265,9 +270,19 @@ impl Case {
             lambda: self.lambda(at),
             dropout: self.dropout,
             y: t.view(at.y),
+            out: None,
             h: self.saves.then(|| t.view(at.h)),
-        };
-        self.op().forward(recorder, &forward)
+        }
+    }
+
+    fn record_forward(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
+        self.op().forward(recorder, &self.forward(t, at))
+    }
+
+    /// Out of place.
+    fn record_apart(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
+        let (y, out) = (t.view(at.base), Some(t.view(at.out)));
+        self.op().forward(recorder, &Forward { y, out, h: None, ..self.forward(t, at) })
     }
 
     fn record_backward(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
@@ -289,15 +304,22 @@ impl Case {
         self.op().backward(recorder, &args)
     }
 
-    /// Forward and backward on the kernels.
+    /// Forward, in place and out of place, and backward on the kernels.
     pub fn record(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
         self.record_forward(recorder, t, at)?;
+        self.record_apart(recorder, t, at)?;
         self.record_backward(recorder, t, at)
     }
 
+    /// What was written; out of place there are the same bits, beside a y that has its own.
     pub fn results(&self, t: &Tensors, at: &Placed) -> Results<f32> {
+        let y = t.read_stored(at.y);
+        assert_same_bits("y out of place", &t.read_stored(at.out), &y);
+        let base: Vec<f32> =
+            self.y.iter().map(|&y| if y.is_nan() { y } else { self.wide.round(y) }).collect();
+        assert_same_bits("y that is read", &t.read_stored(at.base), &base);
         Results {
-            y: t.read_stored(at.y),
+            y,
             dx: t.read_stored(at.dx),
             da: t.read(at.da),
             db_t: t.read(at.db_t),
@@ -1083,7 +1105,8 @@ fn class_tokens_can_be_skipped_by_strides() {
         };
         let mut t = Tensors::new(gpu, Layout::Separate);
         let x = t.f32([4, 4, 6], &with_class_token(&case.x, 6));
-        let y = t.f32([4, 4, 7], &with_class_token(&case.y, 7));
+        let [y, first, second, third] = [(); 4].map(|()| t.f32([4, 4, 7], &with_class_token(&case.y, 7)));
+        let (bases, tight) = ([first, second, third], [(); 2].map(|()| t.f32([4, 3, 7], &case.y)));
         let (a, b_t) = (t.f32([5, 1, 6], &case.a), t.f32([5, 1, 7], &case.b_t));
         let gates = t.f32([4, 1, 5], &case.gates);
         let skip = |tensor| {
@@ -1099,11 +1122,22 @@ fn class_tokens_can_be_skipped_by_strides() {
         let (a, b_t) = (t.view(a), t.view(b_t));
         t.run(|recorder| {
             let (bias, dropout, h) = (None, None, None);
-            let args = Forward { x: skip(x), a, b_t, bias, gate, lambda, dropout, y: skip(y), h };
+            let args = Forward { x: skip(x), a, b_t, bias, gate, lambda, dropout, y: skip(y), out: None, h };
+            // Tokens lie unevenly in one of the two, then in the other, then in both.
+            for (y, out) in [(skip(bases[0]), t.view(tight[1])), (t.view(tight[0]), skip(bases[1]))] {
+                case.op().forward(recorder, &Forward { y, out: Some(out), ..args })?;
+            }
+            let [y, out] = [bases[0], bases[2]].map(skip);
+            case.op().forward(recorder, &Forward { y, out: Some(out), ..args })?;
             case.op().forward(recorder, &args)
         })
         .unwrap();
         assert_same_bits("y", &t.read(y), &with_class_token(&expected, 7));
+        assert_same_bits("y that is read", &t.read(bases[0]), &with_class_token(&case.y, 7));
+        assert_same_bits("without gaps", &t.read(tight[1]), &expected);
+        for out in [bases[1], bases[2]] {
+            assert_same_bits("with gaps", &t.read(out), &with_class_token(&expected, 7));
+        }
     }
 }
 
@@ -1130,14 +1164,15 @@ fn bad_arguments_are_refused_by_name() {
     let Some(gpu) = gpu() else { return };
     let mut t = Tensors::new(gpu, Layout::OneBuffer);
     let x = t.f32([2, 2, 3], &[0.0; 12]);
-    let y = t.poisoned([2, 2, 4]);
+    let (y, beside) = (t.poisoned([2, 2, 4]), t.poisoned([2, 2, 4]));
     let (a, b_t) = (t.f32([5, 1, 3], &[0.0; 15]), t.f32([5, 1, 4], &[0.0; 20]));
     let gates = t.f32([2, 1, 5], &[1.0; 10]);
     let op = Lora::new(&LoraDesc { inputs: 3, outputs: 4, rank: 5, ..Default::default() }).unwrap();
     let (x, a, b_t) = (t.view(x), t.view(a), t.view(b_t));
     let gate = Gate::Rank(t.view(gates));
     let lambda = Knob::Host(1.0);
-    let good = Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y: t.view(y), h: None };
+    let good =
+        Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y: t.view(y), out: None, h: None };
     let message = |args: Forward<'_>| t.run(|recorder| op.forward(recorder, &args)).unwrap_err().to_string();
     assert!(message(Forward { a: b_t, ..good }).contains("`a`"));
     assert!(message(Forward { b_t: a, ..good }).contains("`b_t`"));
@@ -1148,6 +1183,12 @@ fn bad_arguments_are_refused_by_name() {
         message(Forward { y: View { buffer: x.buffer, offset: x.offset, ..t.view(y) }, ..good })
             .contains("overlap")
     );
+    let other = t.view(beside);
+    assert!(message(Forward { out: Some(t.view(y)), ..good }).contains("overlap"), "y as its own out");
+    assert!(message(Forward { out: Some(View { shape: [2, 2, 3], ..other }), ..good }).contains("`out`"));
+    assert!(message(Forward { out: Some(other.of(Dtype::F16)), ..good }).contains("`out`"));
+    let x_is_y = Forward { y: View { buffer: x.buffer, offset: x.offset, ..t.view(y) }, ..good };
+    assert!(message(Forward { out: Some(x_is_y.y), y: other, ..good }).contains("overlap"), "out over x");
     let dropped = |probability| Some(Dropout { probability, ..Default::default() });
     for probability in [-0.1, 1.0, f32::NAN] {
         assert!(message(Forward { dropout: dropped(probability), ..good }).contains("`dropout`"));
@@ -1179,7 +1220,8 @@ fn bad_arguments_are_refused_by_name() {
     };
     let refused = t.run(|recorder| op.backward(recorder, &args)).unwrap_err().to_string();
     assert!(refused.contains("`dgate`"));
-    assert!(t.read(y).iter().all(|value| value.to_bits() == POISON), "nothing may have been recorded");
+    let untouched = [t.read(y), t.read(beside)].concat();
+    assert!(untouched.iter().all(|value| value.to_bits() == POISON), "nothing may have been recorded");
     for desc in [
         LoraDesc { inputs: 0, outputs: 1, ..Default::default() },
         LoraDesc { inputs: 1, outputs: 1, rank: 0, ..Default::default() },

@@ -505,7 +505,8 @@ impl Case {
             let lambda = Knob::Host(self.lambda);
             let (x, a, b_t) = (t.view(x), t.view(a), t.view(b_t));
             let (y_view, bias) = (t.view(y), bias.map(|bias| t.view(bias)));
-            let forward = Forward { x, a, b_t, bias, gate, lambda, dropout: None, y: y_view, h: None };
+            let forward =
+                Forward { x, a, b_t, bias, gate, lambda, dropout: None, y: y_view, out: None, h: None };
             t.run(|recorder| {
                 op.forward(recorder, &forward)?;
                 op.backward(
@@ -937,6 +938,7 @@ fn one_adapter_routed_past_class_tokens_gives_the_bits_of_the_plain_op() {
                 lambda,
                 dropout,
                 y: skip(plain),
+                out: None,
                 h: None,
             };
             op.forward(recorder, &forward)?;
@@ -983,13 +985,14 @@ fn layers_in_waves_give_the_bits_of_one_call_after_the_other() {
         let b16 = t.stored([4, 1, 5], Dtype::F16, &random.f32s(20));
         let bias = t.stored([1, 1, 5], Dtype::F16, &random.f32s(5));
         let before = random.f32s(35);
-        let ys: Vec<_> = (0..8).map(|_| t.f32([1, 7, 5], &before)).collect();
+        let ys: Vec<_> = (0..9).map(|_| t.f32([1, 7, 5], &before)).collect();
+        let [beside, kept] = [(); 2].map(|()| t.poisoned([1, 7, 5]));
         let arenas = [t.view(arena)];
         let (x, a, b_t, gate, lambda) =
             (t.view(x), t.view(a), t.view(b_t), Gate::Rank(t.view(gates)), Knob::Host(0.5));
         let one = |y: usize, lambda| {
             let y = t.view(ys[y]);
-            Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y, h: None }
+            Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y, out: None, h: None }
         };
         let [a16, b16, bias] = [a16, b16, bias].map(|tensor| t.view(tensor));
         let dropout = Some(Dropout { probability: 0.3, seed: 5, ..Default::default() });
@@ -1012,6 +1015,8 @@ fn layers_in_waves_give_the_bits_of_one_call_after_the_other() {
             let layers = [
                 Layer::One(&lora, one(4, lambda)),
                 Layer::One(&lora, one(6, off)),
+                Layer::One(&lora, Forward { out: Some(t.view(beside)), ..one(8, lambda) }),
+                Layer::One(&lora, Forward { out: Some(t.view(kept)), ..one(8, off) }),
                 Layer::Many(&bank, many(5)),
                 Layer::One(&lora, halves(7)),
             ];
@@ -1021,6 +1026,9 @@ fn layers_in_waves_give_the_bits_of_one_call_after_the_other() {
         for y in 0..4 {
             assert_same_bits("y", &t.read(ys[y]), &t.read(ys[y + 4]));
         }
+        assert_same_bits("out of place", &t.read(beside), &t.read(ys[0]));
+        assert_same_bits("off, out of place", &t.read(kept), &before);
+        assert_same_bits("y that is read", &t.read(ys[8]), &before);
         assert_ne!(t.read(ys[0]), t.read(ys[1]));
         assert_ne!(t.read(ys[0]), t.read(ys[3]));
         let same_y = [Layer::One(&lora, one(0, lambda)), Layer::Many(&bank, many(0))];

@@ -85,6 +85,7 @@ fn two_halves_and_every_delivered_y_have_the_bits_of_a_forward() {
                             lambda,
                             dropout: None,
                             y: t.view(*forward),
+                            out: None,
                             h: None,
                         };
                         op.forward(recorder, &args)?;

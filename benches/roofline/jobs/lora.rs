@@ -1,6 +1,7 @@
 //! `lora_forward` and `lora_backward` with gates per rank, and the same from unfused ops (`…_naive`).
 //!
-//! `…_routed` takes A and B from a bank of 1 or 64 adapters, each sample its own; all have the same numbers.
+//! `…_apart` leaves y alone and writes the sum elsewhere. `…_routed` takes A and B from a bank of 1 or 64 adapters, each sample its
+//! own; all have the same numbers.
 //!
 //! λ·s = 1. `f16`: x, y and their gradients are halves, all else f32. Bytes are the least traffic: forward x, y twice, A, B,
 //! gates; backward x, dy, dx twice, A, B, gates and
@@ -58,6 +59,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.extend(RANKS.map(shape(1024)).map(|shape| case(name, make, shape)));
         cases.push(case(name, make, Shape { width: 768, rank: 16, wide: Dtype::F16 }));
     }
+    cases.extend([16, 64].map(shape(768)).map(|shape| case("lora_forward_apart", apart, shape)));
     let routed: [(&str, MakeRouted); 2] =
         [("lora_forward_routed", routed_forward), ("lora_backward_routed", routed_backward)];
     for (name, make) in routed {
@@ -222,6 +224,15 @@ fn tokens(buffer: &wgpu::Buffer, width: u32) -> View<'_> {
 }
 
 fn forward(gpu: &Gpu, shape: Shape) -> Job {
+    injecting(gpu, shape, false)
+}
+
+fn apart(gpu: &Gpu, shape: Shape) -> Job {
+    injecting(gpu, shape, true)
+}
+
+/// A forward; what it writes lies where dx does if y is left alone.
+fn injecting(gpu: &Gpu, shape: Shape, is_apart: bool) -> Job {
     let Shape { width, rank, wide } = shape;
     let problem = Problem::new(gpu, shape);
     let buffers = Rc::new(problem.upload(gpu, &vec![0.0; problem.x.len()], &[0.0]));
@@ -237,11 +248,14 @@ fn forward(gpu: &Gpu, shape: Shape) -> Job {
             lambda: Knob::Host(1.0),
             dropout: None,
             y: tokens(&device.y, width).of(wide),
+            out: is_apart.then(|| tokens(&device.dx, width).of(wide)),
             h: None,
         };
         op(width, rank).forward(&mut host.recorder(encoder), &args).expect("valid arguments");
     };
-    let check = move |gpu: &Gpu| problem.check_forward(gpu, &buffers.y);
+    let check = move |gpu: &Gpu| {
+        problem.check_forward(gpu, if is_apart { &buffers.dx } else { &buffers.y });
+    };
     Job { bytes, written: 0.0, flops, pairs: 0.0, record: Box::new(record), check: Box::new(check) }
 }
 

@@ -179,6 +179,7 @@ fn plain(gpu: &Gpu) -> Job {
             lambda: Knob::Host(1.0),
             dropout: None,
             y: tokens(&problem.y.device, WIDTH),
+            out: None,
             h: None,
         };
         lora.forward(&mut host.recorder(encoder), &args).expect("valid arguments");

@@ -100,10 +100,15 @@ pub(crate) fn readable(tensor: CubeTensor) -> CubeTensor {
     if even && apart && contiguous { tensor } else { into_contiguous(tensor) }
 }
 
-/// The tensor if nobody else holds its memory, else a copy: what may be written in place.
+/// Whether nobody else holds the tensor's memory, so that it may be written in place.
+pub(crate) fn is_free(tensor: &CubeTensor) -> bool {
+    tensor.can_mut() && tensor.is_nonoverlapping()
+}
+
+/// The tensor if it may be written in place, else a copy.
 pub(crate) fn writable(tensor: CubeTensor) -> CubeTensor {
     let tensor = readable(tensor);
-    if tensor.can_mut() && tensor.is_nonoverlapping() { tensor } else { into_contiguous(tensor.copy()) }
+    if is_free(&tensor) { tensor } else { into_contiguous(tensor.copy()) }
 }
 
 /// A new tensor beside another one, with undefined content.

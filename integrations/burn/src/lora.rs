@@ -4,7 +4,7 @@
 
 #![expect(clippy::too_many_arguments, reason = "a backend extension takes its tensors one by one")]
 
-use crate::guest::{Lent, Wish, WishMetadata, empty_like, readable, submit, writable};
+use crate::guest::{Lent, Wish, WishMetadata, empty_like, is_free, readable, submit};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -111,7 +111,7 @@ impl GatedLora {
     }
 
     /// `y + λ·s·(((x̃ Aᵀ) ⊙ g) Bᵀ + bias)` of x `[samples, tokens, inputs]` and y `[samples, tokens, outputs]`, both f32 or both f16;
-    /// the rest is f32. y's memory is written in place where nobody else holds it.
+    /// the rest is f32. Where nobody else holds y's memory, it is written in place.
     ///
     /// # Panics
     /// Wrong shapes or types; a λ that is not finite; a dropout outside [0, 1); a device that is not `gpu`'s.
@@ -294,12 +294,13 @@ impl Kernels for CubeBackend {
         lambda: FloatTensor<Self>,
         injection: Injection,
     ) -> Injected<Self> {
-        let [x, a, b_t, gates, bias, lambda] = [x, a, b_t, gates, bias, lambda].map(readable);
-        let (y, rank) = (writable(y), a.shape()[0]);
+        let [y, x, a, b_t, gates, bias, lambda] = [y, x, a, b_t, gates, bias, lambda].map(readable);
+        let rank = a.shape()[0];
+        let out = (!is_free(&y)).then(|| empty_like(&y, y.shape(), y.dtype));
         let h = empty_like(&y, [y.shape()[0], y.shape()[1], rank], DType::F32);
         let lent = [&y, &h, &x, &a, &b_t, &gates, &bias].map(Lent::of);
         let [y_view, h_view, x_view, a_view, b_view, gate_view, bias_view] = lent.each_ref().map(Lent::view);
-        let lambda = Lent::of(&lambda);
+        let (lambda, lent_out) = (Lent::of(&lambda), out.as_ref().map(Lent::of));
         let args = lora::Forward {
             x: x_view,
             a: a_view,
@@ -309,10 +310,11 @@ impl Kernels for CubeBackend {
             lambda: injection.lambda(&lambda),
             dropout: injection.dropout,
             y: y_view,
+            out: lent_out.as_ref().map(Lent::view),
             h: Some(h_view),
         };
         submit(&injection.gpu, &y, |recorder| injection.lora.forward(recorder, &args));
-        Injected { y, h }
+        Injected { y: out.unwrap_or(y), h }
     }
 
     fn lora_backward(

@@ -133,7 +133,8 @@ impl Plain {
         let [a, b_t] = self.tensors(&self.values);
         let y = tail.view(&tail.y, self.width);
         let (gate, lambda) = (Gate::None, Knob::Host(1.0));
-        let args = lora::Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y, h: None };
+        let args =
+            lora::Forward { x, a, b_t, bias: None, gate, lambda, dropout: None, y, out: None, h: None };
         self.op.forward(recorder, &args)?;
         self.head.forward(recorder, y, tail.view(&tail.logits, self.head.classes))
     }

@@ -35,16 +35,25 @@ fn main(
     var y_at = walk_from(params.y, tile, tile.first + lane);
     let eight_h = walk_of(params.h, 8u);
     let eight_y = walk_of(params.y, 8u);
+#if APART
+    var base_at = walk_from(params.base, tile, tile.first + lane);
+    let eight_base = walk_of(params.base, 8u);
+#endif
     for (var first = tile.first; first < tile.end; first += 8u) {
 #repeat m RANKS/4
         let h$m = load_h(tile, h_at.start, $mu * 4u);
 #end
 #repeat l 8
         let start$l = subgroupBroadcast(y_at.start, $lu);
+#if APART
+        let base$l = subgroupBroadcast(base_at.start, $lu);
+#else
+        let base$l = start$l;
+#endif
         // At the width's end nothing is stored.
         let end$l = select(params.width, 0u, first + $lu < tile.end);
 #repeat c FOURS
-        let old$l_$c = load_y(start$l, column$c);
+        let old$l_$c = load_y(base$l, column$c);
         var sums$l_$c = vec4<f32>();
 #end
 #repeat m RANKS/4
@@ -59,5 +68,8 @@ fn main(
 #end
         h_at = walked(params.h, tile, h_at, eight_h, first + 8u + lane);
         y_at = walked(params.y, tile, y_at, eight_y, first + 8u + lane);
+#if APART
+        base_at = walked(params.base, tile, base_at, eight_base, first + 8u + lane);
+#endif
     }
 }

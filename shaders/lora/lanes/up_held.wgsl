@@ -23,6 +23,9 @@ fn main(
     let row$t = row_at(tile, tile.first + $tu * 8u + lane);
     let h_start$t = row_start(params.h, row$t);
     let y_start$t = row_start(params.y, row$t);
+#if APART
+    let base_start$t = row_start(params.base, row$t);
+#endif
 #repeat m RANKS/4
     let h$t_$m = load_h(tile, h_start$t, $mu * 4u);
 #end
@@ -39,7 +42,12 @@ fn main(
 #repeat p 4
 #repeat d 2
         let start$t_$p_$d = subgroupBroadcast(y_start$t, $pu * 2u + $du);
-        let old$t_$p_$d = load_y(start$t_$p_$d, column);
+#if APART
+        let base$t_$p_$d = subgroupBroadcast(base_start$t, $pu * 2u + $du);
+#else
+        let base$t_$p_$d = start$t_$p_$d;
+#endif
+        let old$t_$p_$d = load_y(base$t_$p_$d, column);
         var sums$t_$p_$d = vec4<f32>();
 #end
 #repeat m RANKS/4

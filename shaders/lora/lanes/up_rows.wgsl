@@ -34,14 +34,23 @@ fn main(
     var y_at = walk_from(params.y, tile, tile.first);
     let one_h = walk_of(params.h, 1u);
     let one_y = walk_of(params.y, 1u);
+#if APART
+    var base_at = walk_from(params.base, tile, tile.first);
+    let one_base = walk_of(params.base, 1u);
+#endif
     for (var place = tile.first; place < tile.end; place++) {
         let row = row_at(tile, place);
         var shared_h: array<vec4<f32>, $RANKS / 32>;
 #repeat q RANKS/32
         shared_h[$q] = load_h(tile, h_at.start, $qu * 32u + lane * 4u);
 #end
+#if APART
+        let base = base_at.start;
+#else
+        let base = y_at.start;
+#endif
 #repeat c 4
-        let old$c = load_y(y_at.start, column$c);
+        let old$c = load_y(base, column$c);
         var sums$c = vec4<f32>();
 #end
 #repeat m RANKS/4
@@ -55,5 +64,8 @@ fn main(
 #end
         h_at = walked(params.h, tile, h_at, one_h, place + 1u);
         y_at = walked(params.y, tile, y_at, one_y, place + 1u);
+#if APART
+        base_at = walked(params.base, tile, base_at, one_base, place + 1u);
+#endif
     }
 }

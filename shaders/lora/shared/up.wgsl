@@ -44,7 +44,7 @@ fn main(
 #repeat t 16
     let row$t = row_at(tile, first + $tu);
     let start$t = row_start(params.y, row$t);
-    let new$t = injected(tile, load_y(start$t, column), sums[$t], row$t, column);
+    let new$t = injected(tile, load_y(base_of(row$t, start$t), column), sums[$t], row$t, column);
 #end
 #repeat t 16
     store_y(start$t, column, new$t);

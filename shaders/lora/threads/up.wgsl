@@ -38,8 +38,9 @@ fn main(
     }
 #repeat t 8
     let start$t = row_start(params.y, row$t);
-    let new_left$t = injected(tile, load_y(start$t, column), left$t, row$t, column);
-    let new_right$t = injected(tile, load_y(start$t, column + 4u), right$t, row$t, column + 4u);
+    let base$t = base_of(row$t, start$t);
+    let new_left$t = injected(tile, load_y(base$t, column), left$t, row$t, column);
+    let new_right$t = injected(tile, load_y(base$t, column + 4u), right$t, row$t, column + 4u);
 #end
 #repeat t 8
     store_y(start$t, column, new_left$t);

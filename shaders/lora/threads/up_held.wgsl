@@ -23,6 +23,7 @@ fn main(
 #repeat t 8
     let row$t = row_at(tile, tile.first + $tu);
     let start$t = row_start(params.y, row$t);
+    let base$t = base_of(row$t, start$t);
     let h_start$t = row_start(params.h, row$t);
 #repeat m RANKS/4
     let h$t_$m = load_h(tile, h_start$t, $mu * 4u);
@@ -40,7 +41,7 @@ fn main(
 #repeat m RANKS/4
         sums$t = add_four(sums$t, h$t_$m, b$m);
 #end
-        let new$t = injected(tile, load_y(start$t, column), sums$t, row$t, column);
+        let new$t = injected(tile, load_y(base$t, column), sums$t, row$t, column);
 #end
 #repeat t 8
         store_y(start$t, column, new$t);

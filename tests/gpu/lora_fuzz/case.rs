@@ -93,15 +93,6 @@ const GRADIENTS: [&str; 8] = ["g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"];
 const TYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
 const MODES: [Mode; 2] = [Mode::Overwrite, Mode::Accumulate];
 
-/// Whether an argument is written.
-pub fn is_output(name: &str, backward: bool) -> bool {
-    match name {
-        "h" => !backward,
-        "y" | "u" | "dx" | "da" | "db_t" | "dbias" | "dgate" | "dlambda" => true,
-        _ => name.starts_with('g') && name != "gate",
-    }
-}
-
 /// Multiply-adds that a case may take, so that the reference stays quick.
 const MAX_COST: u64 = 1 << 20;
 
@@ -252,6 +243,9 @@ impl Case {
         }
         if !self.backward {
             shapes.push(("y", wide, [samples, tokens, outputs]));
+            if self.many.is_none() && c.one_in(2) {
+                shapes.push(("out", wide, [samples, tokens, outputs]));
+            }
             return shapes;
         }
         shapes.push(("dy", wide, [samples, tokens, outputs]));
@@ -298,7 +292,8 @@ impl Case {
 
     /// Inputs may lie in the same bytes.
     fn share_inputs(&mut self, c: &mut Choices) {
-        for (one, other) in [("dy", "x"), ("b_t", "a"), ("a0", "lambda")] {
+        let y_is_read = self.spots.contains_key("out").then_some(("x", "y"));
+        for (one, other) in [("dy", "x"), ("b_t", "a"), ("a0", "lambda")].into_iter().chain(y_is_read) {
             let (Some(a), Some(b)) = (self.spots.get(one), self.spots.get(other)) else { continue };
             if c.one_in(6) && a.dtype == b.dtype && (a.shape == b.shape || other == "lambda") {
                 let shared = if other == "lambda" { Spot { shape: b.shape, ..*a } } else { *a };
@@ -307,11 +302,21 @@ impl Case {
         }
     }
 
+    /// Whether an argument is written.
+    pub fn is_output(&self, name: &str) -> bool {
+        match name {
+            "h" => !self.backward,
+            "y" => !self.spots.contains_key("out"),
+            "out" | "u" | "dx" | "da" | "db_t" | "dbias" | "dgate" | "dlambda" => true,
+            _ => name.starts_with('g') && name != "gate",
+        }
+    }
+
     pub fn mode_of(&self, name: &str) -> Mode {
         let [dx, parameters, conditions] = self.modes;
         match name {
             "y" => Mode::Accumulate,
-            "h" | "u" => Mode::Overwrite,
+            "h" | "u" | "out" => Mode::Overwrite,
             "dx" => dx,
             "dgate" | "dlambda" => conditions,
             _ => parameters,
@@ -321,7 +326,7 @@ impl Case {
     /// Arguments that overlap where one is written.
     pub fn overlaps(&self) -> bool {
         let spots: Vec<_> = self.spots.iter().collect();
-        let written = |name: &str| is_output(name, self.backward);
+        let written = |name: &str| self.is_output(name);
         let of_one = |(i, (name, spot)): (usize, &(&&str, &Spot))| {
             spots[i + 1..]
                 .iter()

@@ -1,6 +1,6 @@
 //! A case's numbers in f64, and what the reference makes of each of its outputs.
 
-use super::case::{Case, Many, is_output};
+use super::case::{Case, Many};
 use super::memory::{Memory, Spot};
 use super::reference::{Adapter, Model, Outputs};
 use crate::support::*;
@@ -99,6 +99,8 @@ fn kept(dropout: Option<Dropout>, rows: usize, width: usize) -> Vec<f64> {
 pub enum Expected {
     /// The bits that it had.
     Kept,
+    /// These bits.
+    Bits(u32),
     /// A number, within a bound; without one that is finite, anything.
     Near(f64, f64),
 }
@@ -148,7 +150,7 @@ impl<'a> Reference<'a> {
 
     /// Where every output lies, and what must be there.
     pub fn expected(&self) -> Vec<(String, Spot, Vec<Expected>)> {
-        let written = self.case.spots.iter().filter(|(name, _)| is_output(name, self.case.backward));
+        let written = self.case.spots.iter().filter(|(name, _)| self.case.is_output(name));
         let of_one = |(name, spot): (&&str, &Spot)| match name.strip_prefix('g').map(str::parse) {
             Some(Ok(arena)) => self.of_arena(arena, spot),
             _ => vec![((*name).to_owned(), *spot, self.of_output(name, spot))],
@@ -168,6 +170,14 @@ impl<'a> Reference<'a> {
     }
 
     fn of_output(&self, name: &str, spot: &Spot) -> Vec<Expected> {
+        if name == "out" {
+            // What y in place would become.
+            let y = &self.case.spots["y"];
+            let kept = |(expected, bits)| {
+                if let Expected::Kept = expected { Expected::Bits(bits) } else { expected }
+            };
+            return self.of_output("y", y).into_iter().zip(self.before.bits(y)).map(kept).collect();
+        }
         let [of_row, of_rows] = self.terms();
         let both = [&self.values, &self.magnitudes];
         let (parts, terms): ([Vec<f64>; 2], usize) = match name {

@@ -9,7 +9,7 @@ mod memory;
 mod reference;
 
 use crate::support::*;
-use case::{Case, is_output};
+use case::Case;
 use expected::{Expected, Reference, model};
 use gtca::Error;
 use gtca::gpu::{Dtype, Gpu, Knob, Mode, OpenOptions, Recorder, View};
@@ -135,7 +135,7 @@ fn filled(case: &Case) -> Memory {
     }
     let mut random = Random(case.seed);
     for (name, spot) in &case.spots {
-        if is_output(name, case.backward) && case.mode_of(name) == Mode::Overwrite {
+        if case.is_output(name) && case.mode_of(name) == Mode::Overwrite {
             continue;
         }
         let mut values = random.f32s(spot.count());
@@ -209,8 +209,10 @@ fn record(
         let op = Lora::new(&case.desc)?;
         let (a, b_t) = (must("a"), must("b_t"));
         if !case.backward {
-            return op
-                .forward(recorder, &Forward { x, a, b_t, bias, gate, lambda, dropout, y: must("y"), h });
+            return op.forward(
+                recorder,
+                &Forward { x, a, b_t, bias, gate, lambda, dropout, y: must("y"), out: view("out"), h },
+            );
         }
         let args = Backward {
             x,
@@ -280,6 +282,7 @@ fn compare(case: &Case, before: &Memory, mut after: Memory) -> Result<(), TestCa
         for (at, expected) in expected.iter().enumerate() {
             let right = match *expected {
                 Expected::Kept => had[at] == has[at],
+                Expected::Bits(bits) => bits == has[at],
                 Expected::Near(value, bound) => {
                     !value.is_finite()
                         || bound.is_infinite()
@@ -289,6 +292,7 @@ fn compare(case: &Case, before: &Memory, mut after: Memory) -> Result<(), TestCa
             if !right {
                 let wanted = match *expected {
                     Expected::Kept => format!("the bits {:#x}", had[at]),
+                    Expected::Bits(bits) => format!("the bits {bits:#x}"),
                     Expected::Near(value, bound) => format!("{value} ± {bound:e}"),
                 };
                 return fail(format!("{name}[{at}] is {} ({:#x}), not {wanted}", values[at], has[at]));

@@ -186,17 +186,25 @@ fn without_autodiff_the_values_are_the_same_bits() {
 }
 
 #[test]
-fn y_is_left_alone_where_somebody_else_holds_it() {
+fn y_is_left_alone_where_somebody_else_holds_it_and_the_injection_has_the_same_bits() {
     let (device, gpu) = host();
-    let shape = SHAPES[2];
-    let [samples, tokens, inputs, outputs, _] = shape;
-    let adapter = adapter(&gpu, shape, &device);
-    let x = random::<3>(3, [samples, tokens, inputs], &device);
-    let y = random::<3>(4, [samples, tokens, outputs], &device);
-    let before = values(y.clone());
-    let changed = values(adapter.forward(x, y.clone(), Apply::default()));
-    assert_eq!(values(y), before);
-    assert_ne!(changed, before);
+    for shape in SHAPES {
+        let [samples, tokens, inputs, outputs, _] = shape;
+        let adapter = adapter(&gpu, shape, &device);
+        let x = random::<3>(3, [samples, tokens, inputs], &device);
+        let y = random::<3>(4, [samples, tokens, outputs], &device);
+        let before = values(y.clone());
+        let elsewhere = values(adapter.forward(x.clone(), y.clone(), Apply::default()));
+        assert_eq!(values(y.clone()), before);
+        assert_ne!(elsewhere, before);
+        // A part of another tensor.
+        let part = Tensor::cat(vec![y.clone(), y.clone()], 2).slice([0..samples, 0..tokens, 0..outputs]);
+        assert_eq!(values(adapter.forward(x.clone(), part, Apply::default())), elsewhere);
+        let apply = Apply { lambda: 0.0, ..Default::default() };
+        assert_eq!(values(adapter.forward(x.clone(), y.clone(), apply)), before);
+        // Nobody else's any more.
+        assert_eq!(values(adapter.forward(x, y, Apply::default())), elsewhere);
+    }
 }
 
 #[test]
