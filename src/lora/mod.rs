@@ -23,7 +23,7 @@
 //! Many adapters in a batch ([`Bank`]) run in the same kernels: `shaders/lora/tile.wgsl` finds a tile's rows and adapter, and
 //! `sum_parts.wgsl` is the second stage of sums over an adapter's or a sample's rows. The twin is that of each adapter alone.
 //!
-//! Tests: `tests/gpu/lora.rs`, `tests/gpu/lora_many.rs`.
+//! Tests: `tests/gpu/lora/`.
 //!
 //! **Types.** x, y, dy and dx share one type: f32, f16 or bf16, the halves two to a word with every row from a whole word on
 //! (even strides; any width). A, b_t and bias share another; halves of these are written out as f32 once a call, exactly

@@ -390,7 +390,7 @@ fn routed_backward(gpu: &Gpu, adapters: u32) -> Job {
         };
         own.bank.backward(&mut host.recorder(encoder), &args).expect("valid arguments");
     };
-    // The gradients of matrices are the plain job's, split by adapter; tests/gpu/lora_many.rs compares them.
+    // The gradients of matrices are the plain job's, split by adapter; tests/gpu/lora/many.rs compares them.
     let check = move |gpu: &Gpu| routed.problem.check_dx(gpu, &buffers.dx);
     Job { bytes, written: 0.0, flops, pairs: 0.0, record: Box::new(record), check: Box::new(check) }
 }

@@ -1,6 +1,6 @@
 //! `lora` at every small size and beside every edge of a tile: many cases in one recording, read back once.
 
-use crate::lora::{Case, Kind, families};
+use super::case::{Case, Kind, families};
 use crate::support::*;
 use gtca::gpu::Gpu;
 use gtca::lora::{Lora, LoraDesc};
