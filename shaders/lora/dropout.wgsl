@@ -1,6 +1,6 @@
 // Dropout of x: a number is kept where its draw is not below the threshold, and then grows by 1 / (1 − p). Draws depend on
 // seed, step, row and column alone and are never stored: `down`, `outer` and `up` draw the same ones again.
-// The importing kernel has `params.dropout`. Twin: `dropped` in src/lora/twin.rs. Host side: `Dropped` in src/lora/family.rs.
+// The importing kernel has `params.dropout`. Twin: `dropped` in src/lora/twin.rs. Host side: `Dropped` in src/lora/kernels.rs.
 
 #if DROPOUT
 #import common/rng

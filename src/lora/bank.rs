@@ -128,7 +128,7 @@ pub struct BankForward<'a> {
     pub lambda: Knob<'a>,
     /// Of x, in training; rows count as they lie in x, whatever their adapter.
     pub dropout: Option<Dropout>,
-    /// Added to in place, rows as x's and of its type; a row without an adapter keeps its bits.
+    /// Added to in place, a bank writes nowhere else; rows as x's and of its type; a row without an adapter keeps its bits.
     pub y: View<'a>,
     /// Written: `h = x Aᵀ`, rows as x's, as wide as the largest rank; 0 beyond an adapter's rank and in rows without one.
     pub h: Option<View<'a>>,

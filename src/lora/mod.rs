@@ -58,6 +58,7 @@ mod bank;
 mod family;
 mod gpu;
 mod inject;
+mod kernels;
 mod maps;
 mod routing;
 mod step;

@@ -3,7 +3,7 @@
 use super::{dropped, take_vectors, with_tables};
 use crate::Error;
 use crate::gpu::{Dispatch, Recorder, View};
-use crate::lora::family::DownParams;
+use crate::lora::kernels::DownParams;
 use crate::lora::maps::Side;
 use crate::lora::step::Step;
 

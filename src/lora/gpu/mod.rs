@@ -20,7 +20,7 @@ pub(super) use up::{Onto, Target, up};
 pub(super) use widen::{widen, widen_many};
 
 use super::Dropout;
-use super::family::{self, Dropped};
+use super::kernels::{self, Dropped};
 use crate::gpu::view::Bound;
 use crate::gpu::{Binding, Kernel, Knob, View};
 use std::ops::Range;
@@ -42,7 +42,7 @@ pub(super) const ROUTED: &[Binding] =
 
 pub(crate) fn kernels() -> Vec<&'static Kernel> {
     let sums = [&sum_parts::KERNELS[..], &dgate::KERNELS, &dlambda::KERNELS];
-    let others = [&gated::KERNELS[..], &widen::KERNELS, &family::KERNELS];
+    let others = [&gated::KERNELS[..], &widen::KERNELS, &kernels::KERNELS];
     [sums.concat(), others.concat()].concat()
 }
 

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::gpu::reduce::{Chunks, MAX_PARTIAL_BYTES, sum_chunks};
 use crate::gpu::view::Bound;
 use crate::gpu::{Dispatch, Dtype, Mode, Recorder, View};
-use crate::lora::family::OuterParams;
+use crate::lora::kernels::OuterParams;
 use crate::lora::maps::{Maps, Side};
 use crate::lora::routing::Route;
 use crate::lora::step::{Matrices, Step};

@@ -3,7 +3,7 @@
 use super::{dropped, take_vectors, with_tables};
 use crate::Error;
 use crate::gpu::{Dispatch, Mode, Recorder, View};
-use crate::lora::family::UpParams;
+use crate::lora::kernels::UpParams;
 use crate::lora::maps::Side;
 use crate::lora::step::Step;
 use std::mem::offset_of;

@@ -282,12 +282,7 @@ impl Case {
     }
 
     /// Out of place.
-    fn record_apart(
-        &self,
-        recorder: &mut Recorder<'_>,
-        t: &Tensors,
-        at: &Placed,
-    ) -> Result<(), Error> {
+    fn record_apart(&self, recorder: &mut Recorder<'_>, t: &Tensors, at: &Placed) -> Result<(), Error> {
         let (y, out) = (t.view(at.base), Some(t.view(at.out)));
         self.op().forward(recorder, &Forward { y, out, h: None, ..self.forward(t, at) })
     }
