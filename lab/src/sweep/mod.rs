@@ -6,7 +6,8 @@
 //! shortcut [`Diagnosis`], the map, the worst cases) by its twin.
 //!
 //! Memory: one chunk, that is `(perturbations + 1) · 16 MiB` of logits at most; the sums, which do not grow with the
-//! data; 4,096 samples for the map; some 300 bytes a row of the whole table where donors are chosen from it. A dispatch compares at most 4,194,304 logits, far below any watchdog.
+//! data; 4,096 samples for the map; some 300 bytes a row of the whole table where donors are chosen from it. A dispatch
+//! compares at most 4,194,304 logits, far below any watchdog.
 
 mod bags;
 mod diagnosis;

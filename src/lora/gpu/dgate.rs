@@ -93,13 +93,22 @@ pub(in crate::lora) fn dgate(
     out: &View<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
-    let scalar = matches!(step.gate, Gate::Scalar(_));
     let samples = step.maps.routing().map_or(u.shape[0], |routing| routing.samples);
     match step.maps.routing() {
-        _ if step.gate.is_per_token(samples) => dgate_of_tokens(recorder, step, u, h, scalar, out, mode),
-        Some(routing) => dgate_of_routed(recorder, step, routing, u, h, scalar, out, mode),
-        None => dgate_of_samples(recorder, step, u, h, scalar, out, mode),
+        _ if step.gate.is_per_token(samples) => dgate_of_tokens(recorder, step, u, h, out, mode),
+        Some(routing) => dgate_of_routed(recorder, step, routing, u, h, out, mode),
+        None => dgate_of_samples(recorder, step, u, h, out, mode),
     }
+}
+
+/// Whether one gate serves all ranks.
+fn is_scalar(step: &Step<'_>) -> bool {
+    matches!(step.gate, Gate::Scalar(_))
+}
+
+/// Gates of a row of this rank.
+fn columns(step: &Step<'_>, rank: u32) -> u32 {
+    if is_scalar(step) { 1 } else { rank }
 }
 
 fn dgate_of_tokens(
@@ -107,14 +116,14 @@ fn dgate_of_tokens(
     step: &Step<'_>,
     u: &View<'_>,
     h: &View<'_>,
-    scalar: bool,
     out: &View<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
     let alignment = recorder.gpu().alignment();
     let tables = step.maps.tables();
     let [samples, adapters] = step.maps.routing().map_or([0; 2], Routing::of_rows);
-    let flags = [("ROUTED", tables.is_some()), ("SCALAR", scalar), ("ACCUMULATE", mode == Mode::Accumulate)];
+    let flags =
+        [("ROUTED", tables.is_some()), ("SCALAR", is_scalar(step)), ("ACCUMULATE", mode == Mode::Accumulate)];
     for range in recorder.gpu().row_chunks(OP, &[*u, *h, *out], 1)? {
         let [u, h, out] = [u, h, out].map(|view| (view.width(), view.bind_rows(&range, alignment)));
         let params = DgateTokensParams {
@@ -143,22 +152,20 @@ fn dgate_of_tokens(
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call site")]
 fn dgate_of_routed(
     recorder: &mut Recorder<'_>,
     step: &Step<'_>,
     routing: &Routing,
     u: &View<'_>,
     h: &View<'_>,
-    scalar: bool,
     out: &View<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
     let route = routing.chunks_of_samples();
-    let columns = if scalar { 1 } else { step.rank };
+    let columns = columns(step, step.rank);
     let scratch = recorder.scratch(OP, u64::from(route.count) * u64::from(columns) * 4)?;
     let partials = scratch.matrix(route.count, columns);
-    dgate_partials(recorder, step, u, h, scalar, route, &partials)?;
+    dgate_partials(recorder, step, u, h, route, &partials)?;
     let bound = out.bind(recorder.gpu().alignment());
     let rows = SumOut { out: bound, matrix: None, columns };
     sum_parts(recorder, step, &partials, &rows, &(0..routing.samples as usize), route, mode)
@@ -169,7 +176,6 @@ fn dgate_of_samples(
     step: &Step<'_>,
     u: &View<'_>,
     h: &View<'_>,
-    scalar: bool,
     out: &View<'_>,
     mode: Mode,
 ) -> Result<(), Error> {
@@ -179,14 +185,14 @@ fn dgate_of_samples(
         let block = first..samples.min(first + cut.samples);
         let lines = block.end - block.start;
         let chunks = tokens.div_ceil(GATE_TOKENS);
-        let columns = if scalar { 1 } else { rank };
+        let columns = columns(step, rank);
         let scratch = recorder.scratch(OP, u64::from(chunks) * u64::from(lines) * u64::from(columns) * 4)?;
         let partials = scratch.matrix(chunks, lines * columns);
         for token in (0..tokens).step_by(cut.tokens as usize) {
             let end = tokens.min(token.saturating_add(cut.tokens));
             let part = partials.slice_rows(token / GATE_TOKENS, end.div_ceil(GATE_TOKENS));
             let [u, h] = [u, h].map(|view| view.block(&block, &(token..end)));
-            dgate_partials(recorder, step, &u, &h, scalar, Route::default(), &part)?;
+            dgate_partials(recorder, step, &u, &h, Route::default(), &part)?;
         }
         let out = out.slice_rows(block.start, block.end);
         sum_chunks(recorder, &partials, chunks, &out, mode, second_factor(step.lambda))?;
@@ -199,7 +205,6 @@ fn dgate_partials(
     step: &Step<'_>,
     u: &View<'_>,
     h: &View<'_>,
-    scalar: bool,
     route: Route,
     part: &View<'_>,
 ) -> Result<(), Error> {
@@ -214,7 +219,7 @@ fn dgate_partials(
         samples,
         tokens,
         rank,
-        columns: if scalar { 1 } else { rank },
+        columns: columns(step, rank),
         partial_start: part.rows.start,
         chunk_tokens: GATE_TOKENS,
         scale: step.maps.scale(),
@@ -223,8 +228,8 @@ fn dgate_partials(
         pad: [0; 3],
         route,
     };
-    let inner = if scalar { rank + 1 } else { 1 };
-    let flags = [("ROUTED", tables.is_some()), ("SCALAR", scalar)];
+    let inner = if is_scalar(step) { rank + 1 } else { 1 };
+    let flags = [("ROUTED", tables.is_some()), ("SCALAR", is_scalar(step))];
     recorder.dispatch(&Dispatch {
         kernel: if tables.is_some() { &ROUTED_DGATE } else { &DGATE },
         flags: &on(&flags),
